@@ -1,0 +1,171 @@
+"""What this process may use of a machine: a Topology comes in, an Allowance with all its reasons goes out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from affinity.cgroup import read_cpusets, read_memory_sets, read_quotas
+from affinity.cpuset import format_list, parse_list
+from affinity.errors import CpusetError
+from affinity.files import read_text
+from affinity.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """One thing that limits this process.
+
+    ``kind`` is 'online', 'scheduler mask', 'cpuset', 'quota', 'reserved' or 'one PU per core'; ``source``
+    names the file or call; ``pus`` is what it leaves, ``cpus`` a quota in CPUs; ``text`` is for people.
+    """
+
+    kind: str
+    source: str
+    pus: tuple[int, ...] | None
+    cpus: float | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The PUs and memory nodes this process may use, ascending, its CPU quota (None: none), and why.
+
+    ``pus`` is the intersection over all constraints, ``quota_cpus`` the smallest quota of all ancestors.
+    """
+
+    pus: tuple[int, ...]
+    memory_nodes: tuple[int, ...]
+    quota_cpus: float | None
+    constraints: tuple[Constraint, ...]
+
+    def describe(self) -> str:
+        """One line: «16 PUs, 8 allowed by the scheduler mask, quota 4.0 CPUs from cgroup ...»."""
+        online = [one for one in self.constraints if one.kind == "online"]
+        total = len(online[0].pus or ()) if online else len(self.pus)
+        parts = [f"{total} PU{'s' * (total != 1)}"]
+        cutting = [one for one in self.constraints if one.pus is not None and len(one.pus) < total]
+        if cutting:
+            kinds = dict.fromkeys(one.kind for one in cutting)
+            parts.append(f"{len(self.pus)} allowed by the {' and the '.join(kinds)}")
+        quota = min((one for one in self.constraints if one.cpus is not None), key=_cpus, default=None)
+        if quota is not None:
+            parts.append(f"quota {quota.cpus} CPUs from {quota.source}")
+        return ", ".join(parts)
+
+    def without(self, pus: Iterable[int]) -> Allowance:
+        """The same less reserved PUs, with the constraint that says so."""
+        taken = frozenset(pus)
+        left = tuple(pu for pu in self.pus if pu not in taken)
+        text = f"PUs {format_list(taken)} are reserved"
+        return self._cut(left, Constraint("reserved", "caller", left, None, text))
+
+    def one_pu_per_core(self, topology: Topology) -> Allowance:
+        """The same with the lowest allowed PU of each core: SMT siblings stay idle and belong to nobody."""
+        left = tuple(sorted(core.pus[0] for core in topology.cores_within(self.pus)))
+        return self._cut(
+            left, Constraint("one PU per core", "caller", left, None, "SMT siblings are left idle")
+        )
+
+    def _cut(self, pus: tuple[int, ...], reason: Constraint) -> Allowance:
+        return replace(self, pus=pus, constraints=(*self.constraints, reason))
+
+
+def read_allowance(topology: Topology, root: Path = Path("/")) -> Allowance:
+    """What this process (``root`` "/") or a snapshot's (another root) may use of the topology.
+
+    Scheduler mask ∩ cpuset of each cgroup hierarchy ∩ online PUs; the quota is the smallest quota/period over
+    all ancestor groups. Of a snapshot the mask is known only if it kept proc/self/status. A constraint that
+    contradicts all others (leaves nothing: numbers of another PID or machine) is reported, and not applied.
+    """
+    constraints = [_online(topology), *_mask(root), *_cpusets(root)]
+    pus: tuple[int, ...] = topology.pus
+    for constraint in constraints:
+        pus = _common(pus, constraint.pus or ())
+    quotas = [_quota_constraint(quota.cpus, quota.source) for quota in read_quotas(root)]
+    return Allowance(
+        pus=pus,
+        memory_nodes=_memory_nodes(topology, root),
+        quota_cpus=min((_cpus(quota) for quota in quotas), default=None),
+        constraints=(*constraints, *quotas),
+    )
+
+
+def unrestricted(topology: Topology) -> Allowance:
+    """All of the topology: for invented machines, and for asking «what if»."""
+    nodes = tuple(node.os_index for node in topology.numa_nodes)
+    return Allowance(topology.pus, nodes, None, (_online(topology),))
+
+
+def _online(topology: Topology) -> Constraint:
+    pus = topology.pus
+    text = f"{len(pus)} PUs are online ({format_list(pus)})"
+    if topology.offline:
+        text += f"; {format_list(topology.offline)} are offline"
+    return Constraint("online", topology.source, pus, None, text)
+
+
+def _mask(root: Path) -> list[Constraint]:
+    pus, source = _scheduler_mask(root)
+    if not pus:
+        return []
+    text = f"the scheduler mask allows {len(pus)} PUs ({format_list(pus)})"
+    return [Constraint("scheduler mask", source, pus, None, text)]
+
+
+def _scheduler_mask(root: Path) -> tuple[tuple[int, ...], str]:
+    if root == Path("/"):
+        # Not psutil here: this is asked before anything is decided, and the call is the same.
+        if sys.platform != "linux":
+            return (), ""
+        return tuple(sorted(os.sched_getaffinity(0))), "sched_getaffinity"
+    path = root / "proc/self/status"
+    return status_list(read_text(str(path)) or "", "Cpus_allowed_list"), str(path)
+
+
+def status_list(status: str, field: str) -> tuple[int, ...]:
+    """The set in a list field of a /proc/PID/status text; empty when it has none (proc(5))."""
+    for line in status.splitlines():
+        if line.startswith(field + ":"):
+            try:
+                return parse_list(line.partition(":")[2])
+            except CpusetError:
+                return ()
+    return ()
+
+
+def _cpusets(root: Path) -> list[Constraint]:
+    return [
+        Constraint(
+            "cpuset",
+            found.source,
+            found.numbers,
+            None,
+            f"the cpuset allows {len(found.numbers)} PUs ({format_list(found.numbers)})",
+        )
+        for found in read_cpusets(root)
+    ]
+
+
+def _quota_constraint(cpus: float, source: str) -> Constraint:
+    return Constraint("quota", source, None, cpus, f"the CPU quota is {cpus:g} CPUs")
+
+
+def _memory_nodes(topology: Topology, root: Path) -> tuple[int, ...]:
+    nodes = tuple(node.os_index for node in topology.numa_nodes)
+    allowed = status_list(read_text(str(root / "proc/self/status")) or "", "Mems_allowed_list")
+    for numbers in (allowed, *(found.numbers for found in read_memory_sets(root))):
+        nodes = _common(nodes, numbers)
+    return nodes
+
+
+def _common(numbers: tuple[int, ...], others: tuple[int, ...]) -> tuple[int, ...]:
+    """The intersection, unless it is empty: a process that runs has something to run on."""
+    return tuple(number for number in numbers if number in frozenset(others)) or numbers
+
+
+def _cpus(constraint: Constraint) -> float:
+    return float("inf") if constraint.cpus is None else constraint.cpus

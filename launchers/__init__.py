@@ -1,0 +1,25 @@
+"""How processes start: which rank am I, what may a worker inherit, and local processes, bound and awaited.
+
+Knows nothing of trials, studies or frameworks. Imports `affinity` and the standard library only.
+"""
+
+from .allocation import allocation_id
+from .environment import worker_environment
+from .errors import LauncherError, RankError, SpawnError
+from .rank import ALONE, Rank, read_rank
+from .worker import WorkerProcess, WorkerSpec, describe_exit, start_worker
+
+__all__ = [
+    "ALONE",
+    "LauncherError",
+    "Rank",
+    "RankError",
+    "SpawnError",
+    "WorkerProcess",
+    "WorkerSpec",
+    "allocation_id",
+    "describe_exit",
+    "read_rank",
+    "start_worker",
+    "worker_environment",
+]

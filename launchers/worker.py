@@ -1,0 +1,226 @@
+"""`WorkerSpec` in, `WorkerProcess` out: a local process in its own process group, bound, logged, awaited.
+
+A worker leads its own session, so a Ctrl-C in the terminal reaches the agent only and a signal to the group
+reaches everything the worker started. It dies with its agent (Linux's parent-death signal, set by the shim).
+"""
+
+import contextlib
+import errno
+import math
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO
+
+from affinity import Binding, bind_command
+
+from .errors import LauncherError, SpawnError
+
+__all__ = ["WorkerProcess", "WorkerSpec", "describe_exit", "start_worker"]
+
+GUARD = Path(__file__).with_name("guard.py")
+POLL_S = 0.02  # how often an exit is looked for where the kernel has no pidfd (before Linux 5.3)
+
+EXPLANATIONS = {
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGBUS: "bus error",
+    signal.SIGILL: "illegal instruction",
+    signal.SIGFPE: "arithmetic error",
+    signal.SIGABRT: "aborted by itself",
+    signal.SIGXCPU: "CPU time limit",
+    signal.SIGXFSZ: "file size limit",
+}
+
+FIXES = {
+    errno.ENOENT: "Is the Python environment visible on this node?",
+    errno.EACCES: "Make it executable, or move it off a file system mounted with noexec.",
+    errno.EAGAIN: "The limit of processes is reached (ulimit -u, the cgroup's pids.max): lower n_parallels.",
+    errno.ENOMEM: "Memory is short: lower n_parallels or ask for more memory.",
+    errno.EMFILE: "The limit of open files is reached: raise it with ulimit -n.",
+    errno.E2BIG: "Its arguments and environment are too long: pass large values in a file.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """All that is needed to start one worker.
+
+    argv: the program and its arguments; a path may hold spaces, no shell reads it.
+    binding: what the bind shim sets before `argv` runs; `None` leaves masks and thread counts alone.
+    env: the whole environment (see `worker_environment`), before the binding adds its variables.
+    cwd: where it runs. log: the file to which its output is appended; its folder is made if missing.
+    pass_fds: descriptors it inherits under the same numbers, apart from 0, 1 and 2.
+    """
+
+    argv: tuple[str, ...]
+    binding: Binding | None
+    env: Mapping[str, str]
+    cwd: Path
+    log: Path
+    pass_fds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.argv or not self.argv[0]:
+            raise LauncherError(f"argv={self.argv!r} names no program to start.")
+        object.__setattr__(self, "env", MappingProxyType(dict(self.env)))
+
+
+def start_worker(spec: WorkerSpec) -> "WorkerProcess":
+    """Start the worker that `spec` describes and return without waiting for it.
+
+    Input is /dev/null, output and errors are appended to `spec.log`. Linux sends the parent-death signal when
+    the *thread* that started the worker ends, so call this in a thread that lives as long as the agent.
+    Raises `SpawnError` when the process cannot be started. A program that is missing is told by the log and
+    the exit status instead, as it is looked up behind the bind shim.
+    """
+    command = _command(spec)
+    _check_cwd(spec.cwd)
+    with _open_log(spec.log) as log:
+        try:
+            popen = subprocess.Popen(
+                command,
+                env=dict(spec.env),
+                cwd=spec.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=spec.pass_fds,
+            )
+        except OSError as error:
+            raise SpawnError(_explain_spawn_error(command[0], error)) from error
+    return WorkerProcess(popen, _open_pidfd(popen.pid))
+
+
+def _command(spec: WorkerSpec) -> list[str]:
+    """`spec.argv` behind the program that binds it (or not) and ties its life to ours."""
+    if spec.binding is None:
+        return [sys.executable, "-P", str(GUARD), str(os.getpid()), *spec.argv]
+    bound = bind_command(spec.binding, spec.argv)
+    end_of_options = bound.index("--")
+    lifeline = ["--parent-death-signal", str(int(signal.SIGKILL)), "--parent-pid", str(os.getpid())]
+    return bound[:end_of_options] + lifeline + bound[end_of_options:]
+
+
+def _check_cwd(cwd: Path) -> None:
+    if not cwd.is_dir():
+        raise SpawnError(f"The worker cannot start in {cwd}: no such folder. Create it or choose another.")
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab", buffering=0)
+    except OSError as error:
+        raise SpawnError(
+            f"The worker's log {path} cannot be written: {error.strerror}. Choose another run directory."
+        ) from error
+
+
+def _explain_spawn_error(program: str, error: OSError) -> str:
+    reason = f"{program} cannot be started: {error.strerror}."
+    return f"{reason} {FIXES.get(error.errno or 0, 'Try the command by hand on this node.')}"
+
+
+def _open_pidfd(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # a kernel before 5.3, or a sandbox without it
+        return None
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """One started worker; every one must be ended with `end()` or waited for, for one thread at a time.
+
+    When the leader's exit is seen, what is left of its process group is killed *before* the leader is reaped:
+    until then the kernel cannot give the group's number to somebody else.
+    """
+
+    _popen: subprocess.Popen[bytes]
+    pidfd: int | None  # readable once the worker has exited: for selectors; closed when the worker is reaped
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id, which is its process group's and session's too."""
+        return self._popen.pid
+
+    def poll(self) -> int | None:
+        """The return code, `None` while it runs; negative is the number of the signal that killed it."""
+        if self._popen.returncode is None and _has_exited(self.pid):
+            self._reap()
+        return self._popen.returncode
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Wait for the exit, at most `timeout_s` seconds (`None`: for ever); then like `poll`."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while self.poll() is None:
+            left_s = None if deadline is None else deadline - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                return None
+            self._sleep_until_exit(left_s)
+        return self._popen.returncode
+
+    def terminate_group(self, signal_number: int = signal.SIGTERM) -> None:
+        """Send a signal to the worker and all that it started; does nothing once it has been reaped."""
+        if self._popen.returncode is None:
+            _kill_group(self.pid, signal_number)
+
+    def end(self, grace_s: float = 5.0) -> int:
+        """End the group: SIGTERM, `grace_s` seconds to obey, SIGKILL; returns the worker's return code.
+
+        Grandchildren left behind by the worker's exit are killed as well. Calling it again is harmless.
+        """
+        self.terminate_group(signal.SIGTERM)
+        if self.wait(grace_s) is None:
+            self.terminate_group(signal.SIGKILL)
+        returncode = self.wait()
+        assert returncode is not None
+        return returncode
+
+    def _sleep_until_exit(self, left_s: float | None) -> None:
+        if self.pidfd is None:
+            time.sleep(POLL_S if left_s is None else min(POLL_S, left_s))
+            return
+        poller = select.poll()
+        poller.register(self.pidfd, select.POLLIN)
+        poller.poll(None if left_s is None else math.ceil(left_s * 1000))
+
+    def _reap(self) -> None:
+        _kill_group(self.pid, signal.SIGKILL)
+        self._popen.wait()
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+
+
+def _has_exited(pid: int) -> bool:
+    """Whether our child `pid` has exited, leaving it to be reaped (waitid(2), WNOWAIT)."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # SIGCHLD is ignored in this process, so the kernel reaped it
+        return True
+
+
+def _kill_group(pgid: int, signal_number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or only a setuid program is left
+        os.killpg(pgid, signal_number)
+
+
+def describe_exit(returncode: int) -> str:
+    """How a process ended, in words: «exit status 3», «killed by SIGSEGV (segmentation fault)»."""
+    if returncode >= 0:
+        return f"exit status {returncode}"
+    try:
+        number = signal.Signals(-returncode)
+    except ValueError:  # a real-time signal has no name in Python
+        return f"killed by signal {-returncode}"
+    explanation = EXPLANATIONS.get(number)
+    return f"killed by {number.name} ({explanation})" if explanation else f"killed by {number.name}"

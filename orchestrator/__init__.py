@@ -1,0 +1,65 @@
+"""Hyperparameter search as an HPC job: bound worker processes, one SQL-backed Optuna study, one report.
+
+    from orchestrator import search
+    summary = search(objective, n_trials=100, n_parallels=4)
+    summary.best_params
+
+Importing it is cheap; Optuna, SQLAlchemy and the rest load on use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .siblings import require_ours
+
+require_ours(("affinity", "launchers"))
+
+if TYPE_CHECKING:
+    from orchestrator.api import search
+    from orchestrator.errors import (
+        ObjectiveError,
+        OrchestratorError,
+        RunDirError,
+        RunFailed,
+        SpecError,
+        StorageError,
+        StudyError,
+        UserError,
+    )
+    from orchestrator.summary import Summary
+
+_HOMES = {
+    "search": "orchestrator.api",
+    "Summary": "orchestrator.summary",
+    "ObjectiveError": "orchestrator.errors",
+    "OrchestratorError": "orchestrator.errors",
+    "RunDirError": "orchestrator.errors",
+    "RunFailed": "orchestrator.errors",
+    "SpecError": "orchestrator.errors",
+    "StorageError": "orchestrator.errors",
+    "StudyError": "orchestrator.errors",
+    "UserError": "orchestrator.errors",
+}
+
+__all__ = [
+    "ObjectiveError",
+    "OrchestratorError",
+    "RunDirError",
+    "RunFailed",
+    "SpecError",
+    "StorageError",
+    "StudyError",
+    "Summary",
+    "UserError",
+    "search",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module when it is first asked for."""
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

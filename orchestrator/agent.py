@@ -1,0 +1,355 @@
+"""The agent of one rank: slots and a run in, supervised workers and an ending out.
+
+One loop over selectors: it hears the workers' messages and exits, keeps its heartbeat, gives trials of dead
+workers back and starts new workers, until the run's tickets are spent or somebody says stop. Every child is
+awaited; when the agent leaves, nothing of its own is RUNNING any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from affinity import Binding
+from launchers import describe_exit
+from orchestrator.channel import Message
+from orchestrator.errors import ObjectiveError
+from orchestrator.host import this_process
+from orchestrator.launch import Launch
+from orchestrator.orders import LoadOrder, WorkOrder
+from orchestrator.progress import Snapshot, View
+from orchestrator.run_handle import RunHandle
+from orchestrator.slot_worker import SlotWorker
+from orchestrator.stop import StopRequests
+from orchestrator.storage.attempts import Loss
+from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
+from orchestrator.tally import Tally
+
+log = logging.getLogger("nano_hpo")
+
+_BEAT_S = 5.0
+_TICK_S = 0.25
+_IDLE_TICK_S = 1.0  # how often an agent without work looks whether the others are done
+_MAX_DEATHS = 8  # of the workers of one slot in a row, with no trial finished between
+_TERMINATE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How this agent's part ended: the run's state as seen from here, and why, for people."""
+
+    state: str
+    reason: str | None = None
+
+
+class Agent:
+    """Supervises the workers of this rank. Make one, call :meth:`run` once."""
+
+    def __init__(self, launch: Launch, order: LoadOrder, view: View, stops: StopRequests) -> None:
+        self._launch = launch
+        self._spec = launch.spec
+        self._order = order
+        self._view = view
+        self._stops = stops
+        self._workers = [SlotWorker(slot, self._log_of(slot.index)) for slot in launch.share.slots]
+        self._run: RunHandle | None = None
+        self._tally = Tally()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(stops.wakeup_fd, selectors.EVENT_READ)
+        self._ending: Ending | None = None  # set: begin no further trial
+        self._grace_until_s: float | None = None
+        self._deadline_s: float | None = None
+        self._beat_at_s = 0.0
+        self._no_ticket_left = False
+        self._look_at_s = 0.0
+        self._is_ending_workers = False
+
+    def _log_of(self, slot: int) -> Path:
+        return self._launch.paths.worker_log(self._launch.rank.index, slot)
+
+    def run(self, begin: Callable[[], RunHandle]) -> Ending:
+        """Load the objective in the first worker, ``begin`` the run, work it off.
+
+        Raises ``ObjectiveError`` when the objective does not load; the run is then not begun.
+        """
+        try:
+            self._load_once()
+            if self._ending is None:
+                self._join(begin())
+                self._supervise()
+        finally:
+            self._leave()
+        return self._ending or Ending(FINISHED)
+
+    @property
+    def handle(self) -> RunHandle | None:
+        """The run, once it was begun."""
+        return self._run
+
+    # Beginning
+
+    def _load_once(self) -> None:
+        """Start a worker in each slot; wait until one has loaded the objective."""
+        for worker in self._workers:
+            self._start(worker)
+        while self._ending is None and not any(worker.is_ready for worker in self._workers):
+            self._wait(_TICK_S)
+            self._view.refresh(self._snapshot())
+            if not any(worker.is_running for worker in self._workers):
+                self._restart_or_give_up()
+
+    def _join(self, run: RunHandle) -> None:
+        self._run = run
+        self._tally.begin(run.attempts.counts(run.run_id).get("ended", 0), run.best())
+        if self._spec.timeout_s is not None:
+            self._deadline_s = time.monotonic() + self._spec.timeout_s
+        run.free_the_dead(self._spec.max_retries)
+        self._beat_at_s = time.monotonic() + _BEAT_S
+
+    # The loop
+
+    def _supervise(self) -> None:
+        while not self._is_done():
+            self._give_orders()
+            self._wait(self._pause_s())
+            self._check_deadlines()
+            self._beat()
+            if self._ending is None:
+                self._restart_or_give_up()
+            self._view.refresh(self._snapshot())
+
+    def _pause_s(self) -> float:
+        return _TICK_S if any(worker.is_running for worker in self._workers) else _IDLE_TICK_S
+
+    def _is_done(self) -> bool:
+        """No worker of ours is left, and there is nothing that one could still do."""
+        if any(worker.is_running for worker in self._workers):
+            return False
+        if self._ending is not None:
+            return True
+        assert self._run is not None
+        counts = self._run.attempts.counts(self._run.run_id)
+        self._tally.finished = counts.get("ended", 0)
+        if self._run.unclaimed() > 0 or counts.get("returned", 0):
+            self._no_ticket_left = False
+            return False
+        if counts.get("running", 0):  # with other agents
+            return False
+        self._wait_for_no_stranger()
+        return True
+
+    def _wait_for_no_stranger(self) -> None:
+        """Trials that we released once may be with a program that is not ours: it cannot be supervised."""
+        assert self._run is not None
+        self._run.attempts.settle(self._run.run_id)
+        waiting = self._run.attempts.counts(self._run.run_id).get("waiting", 0)
+        if waiting:
+            again = "the same command counts them once they are finished"
+            self._ending = Ending(STOPPED, f"{waiting} trials of the run are with another program; {again}")
+
+    def _give_orders(self) -> None:
+        for worker in self._workers:
+            if worker.is_ready and not worker.has_order:
+                worker.give(self._work_order(worker))
+
+    def _work_order(self, worker: SlotWorker) -> WorkOrder:
+        run = self._run
+        assert run is not None
+        return WorkOrder(
+            storage_url=run.storage_url,
+            study_name=self._spec.study_name,
+            run_id=run.run_id,
+            agent_id=run.agent_id,
+            seed=run.seed,
+            sampler=self._spec.sampler,
+            sampler_args=self._spec.sampler_args,
+            pruner=self._spec.pruner,
+            pruner_args=self._spec.pruner_args,
+            slot=worker.slot.index,
+            cpu_model=self._launch.share.topology.cpu_model,
+            binding=Binding.of(worker.slot),
+        )
+
+    def _wait(self, timeout_s: float) -> None:
+        """Until a worker speaks or exits, a signal comes, or the time is over; then take in what came."""
+        self._selector.select(timeout_s)
+        self._stops.drain()
+        for worker in self._workers:
+            self._hear(worker, worker.messages())
+            self._notice_exit(worker)
+        self._obey_signals()
+
+    def _hear(self, worker: SlotWorker, messages: Sequence[Message]) -> None:
+        for message in messages:
+            match message.kind:
+                case "unloadable" if self._run is None:
+                    raise ObjectiveError(message.data["message"])
+                case "unloadable":
+                    self._stop(Ending(FAILED, message.data["message"]))
+                case "told":
+                    self._tally.told(message.data)
+                    self._view.told(message.data, worker.slot.index)
+                    self._stop_if_all_fail_alike()
+                case "done":
+                    self._no_ticket_left = True
+                    if message.data["stop_run"]:
+                        self._stop(Ending(FINISHED, "the study asked to stop"))
+
+    def _beat(self) -> None:
+        if self._run is None or time.monotonic() < self._beat_at_s:
+            return
+        self._beat_at_s = time.monotonic() + _BEAT_S
+        self._run.runs.beat(self._run.agent_id)
+        for worker in self._workers:
+            worker.sample_memory()
+        if self._launch.rank.size > 1 or self._run.joined:
+            self._run.free_the_dead(self._spec.max_retries)
+
+    # Workers
+
+    def _start(self, worker: SlotWorker) -> None:
+        worker.start(self._order, Path.cwd())
+        assert worker.process is not None
+        assert worker.wire is not None
+        worker.descriptors = [worker.wire.read_fd]
+        if worker.process.pidfd is not None:
+            worker.descriptors.append(worker.process.pidfd)
+        for descriptor in worker.descriptors:
+            self._selector.register(descriptor, selectors.EVENT_READ)
+
+    def _notice_exit(self, worker: SlotWorker) -> None:
+        if worker.process is None:
+            return
+        lingers = worker.lingers()
+        if lingers:
+            worker.process.terminate_group(signal.SIGKILL)
+        if worker.wire is not None and worker.wire.closed:
+            self._forget([worker.wire.read_fd])  # else the end of the pipe would wake us for ever
+        returncode = worker.process.poll()
+        if returncode is not None:
+            self._hear(worker, worker.messages())  # its last words
+            self._settle(worker, 0 if lingers else returncode)
+
+    def _forget(self, descriptors: Sequence[int]) -> None:
+        for descriptor in descriptors:
+            if descriptor in self._selector.get_map():
+                self._selector.unregister(descriptor)
+
+    def _settle(self, worker: SlotWorker, returncode: int) -> None:
+        """Empty the slot of a worker that has exited; its open attempt is given back or released."""
+        self._forget(worker.descriptors)
+        lost = worker.clear(returncode)
+        if self._run is None:
+            return
+        left = self._run.attempts.open_attempt(self._run.agent_id, worker.slot.index)
+        exit_text = describe_exit(returncode)
+        if returncode != 0 and self._ending is None:
+            self._view.lost(worker.slot.index, lost.number if lost else None, exit_text)
+        if left is None:
+            return
+        worker.n_lost += 1
+        params = lost.params if lost is not None else None
+        cause = "released" if self._is_ending_workers else f"lost: {exit_text}"
+        loss = Loss(cause, returncode, worker.peak_rss_mib, params)
+        if self._ending is not None:
+            self._run.attempts.release(*left, loss)
+            return
+        happened = self._run.attempts.give_back(*left, loss, self._spec.max_retries)
+        self._tally.lost(happened)
+        if happened == "failed":
+            worker.deaths = 0
+
+    def _restart_or_give_up(self) -> None:
+        """A new worker into each empty slot while there is work; the end when workers only ever die."""
+        now_s = time.monotonic()
+        for worker in self._workers:
+            if worker.is_running or not self._has_work():
+                continue
+            if worker.deaths >= _MAX_DEATHS:
+                reason = f"the workers of slot {worker.slot.index} die before they finish a trial"
+                self._stop(Ending(FAILED, f"{reason}; see {worker.log}"))
+                return
+            if now_s >= worker.retry_at_s:
+                self._start(worker)
+
+    def _has_work(self) -> bool:
+        """Whether a new worker would find a trial: a ticket, or (asked once a second) one given back."""
+        if not self._no_ticket_left or self._run is None:
+            return True
+        if time.monotonic() < self._look_at_s:
+            return False
+        self._look_at_s = time.monotonic() + _IDLE_TICK_S
+        return self._run.attempts.counts(self._run.run_id).get("returned", 0) > 0
+
+    # Stopping
+
+    def _stop(self, ending: Ending) -> None:
+        """Begin no further trial; running ones may finish within the grace."""
+        if self._ending is not None:
+            return
+        self._ending = ending
+        for worker in self._workers:
+            worker.stop()
+            if worker.process is not None and not worker.has_order:
+                worker.process.end(0.0)
+
+    def _obey_signals(self) -> None:
+        if self._stops.count >= 1 and self._ending is None:
+            self._grace_until_s = time.monotonic() + self._spec.grace_s
+            self._view.note(f"Stopping: running trials have {self._spec.grace_s:g} s. Again: stop at once.")
+            self._stop(Ending(STOPPED, self._stops.reason))
+        if self._stops.count >= 2:
+            self._grace_until_s = time.monotonic()
+
+    def _check_deadlines(self) -> None:
+        if self._deadline_s is not None and time.monotonic() > self._deadline_s and self._ending is None:
+            bounded = self._spec.n_trials is not None
+            self._stop(Ending(STOPPED if bounded else FINISHED, f"timeout of {self._spec.timeout_s:g} s"))
+        if self._grace_until_s is not None and time.monotonic() >= self._grace_until_s:
+            self._end_workers(0.0 if self._stops.count > 1 else _TERMINATE_S)
+
+    def _end_workers(self, grace_s: float) -> None:
+        """End what still runs; their trials are released."""
+        self._is_ending_workers = True
+        for worker in self._workers:
+            if worker.process is not None:
+                returncode = worker.process.end(grace_s)
+                self._hear(worker, worker.messages())
+                self._settle(worker, returncode)
+
+    def _stop_if_all_fail_alike(self) -> None:
+        reason = self._tally.all_fail_alike()
+        if reason is not None:
+            self._stop(Ending(FAILED, f"the first {reason}; see {self._launch.paths.logs}"))
+
+    def _leave(self) -> None:
+        """End every worker, give back what they held, say goodbye to the run."""
+        try:
+            if any(worker.is_running for worker in self._workers):
+                self._ending = self._ending or Ending(FAILED, "the agent failed")
+                self._end_workers(_TERMINATE_S)
+            if self._run is not None:
+                self._say_goodbye(self._run)
+        finally:
+            self._selector.close()
+            self._view.close(self._snapshot())
+
+    def _say_goodbye(self, run: RunHandle) -> None:
+        host = this_process().host
+        slots = [asdict(worker.record(self._launch.rank.index, host)) for worker in self._workers]
+        run.runs.end_agent(run.agent_id, {"slots": slots})
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            total=self._spec.n_trials,
+            tally=self._tally,
+            running=tuple((w.slot.index, w.trial) for w in self._workers if w.trial is not None),
+            starting=sum(w.is_running and w.trial is None for w in self._workers),
+            n_slots=len(self._workers),
+            directions=self._spec.directions,
+        )

@@ -1,0 +1,214 @@
+"""The way in from Python: ``search(objective, n_trials=…, n_parallels=…)`` gives a ``Summary``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from launchers import RankError, read_rank
+from orchestrator.errors import RunFailed, SpecError
+from orchestrator.launch import plan
+from orchestrator.machine import read_share, usable_cores
+from orchestrator.objective import Objective, file_objective, name_of, pickled_objective
+from orchestrator.orders import LoadOrder
+from orchestrator.paths import RunPaths, written_whole
+from orchestrator.progress import Silent, View, view_for_terminal
+from orchestrator.run import Outcome, execute
+from orchestrator.sampling import make_pruner, make_sampler, require_packages
+from orchestrator.spec import Policy, RunSpec, default_study_name
+from orchestrator.storage.runs import FAILED
+from orchestrator.storage.url import chosen_url
+from orchestrator.summary import Summary
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+    from orchestrator.launch import Existing
+
+
+def search(
+    objective: Objective | str,
+    *,
+    n_trials: int | None = None,
+    timeout_s: float | None = None,
+    n_parallels: int | Literal["auto"] = 1,
+    storage: str | None = None,
+    study_name: str | None = None,
+    direction: str | None = None,
+    directions: Sequence[str] | None = None,
+    sampler: str | BaseSampler = "tpe",
+    sampler_args: Mapping[str, Any] | None = None,
+    pruner: str | BasePruner = "median",
+    pruner_args: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    run_dir: str | Path | None = None,
+    policy: Policy = "auto",
+    oversubscribe: bool = False,
+    max_retries: int = 3,
+    grace_s: float = 30.0,
+    progress: bool = True,
+    png: bool = True,
+) -> Summary:
+    """Search for the parameters that optimise ``objective``.
+
+    With ``n_parallels=1`` and neither ``storage`` nor ``run_dir`` the trials run in this process and in
+    memory. Else each of ``n_parallels`` processes (per rank) runs trials in its own share of this machine's
+    cores, on one study in ``storage`` (default: an SQLite file in the run directory).
+
+    Args:
+        objective: a function of one Optuna trial that returns a number (a sequence of numbers for several
+            directions), or ``"FILE.py:FUNCTION"``.
+        n_trials: the number of finished trials over all processes, exactly. At least one of ``n_trials`` and
+            ``timeout_s`` is needed.
+        timeout_s: seconds after which no further trial begins.
+        n_parallels: processes; ``"auto"`` is one per usable core.
+        storage: a database URL; the environment variable NANO_HPO_STORAGE stands in.
+        study_name: the study's name; default: from the objective's name.
+        direction: ``"minimize"`` (default) or ``"maximize"``; ``directions`` for several objectives.
+        sampler: a name (see ``orchestrator.sampling.SAMPLERS``) with ``sampler_args``, or an Optuna sampler,
+            which brings its own seed.
+        pruner: a name (see ``orchestrator.sampling.PRUNERS``) with ``pruner_args``, or an Optuna pruner.
+        seed: of the study; every trial draws its own stream from it and its number.
+        resume: add ``n_trials`` trials to the stored study. Otherwise a stored study of that name is renamed,
+            never deleted. A run that was cut off is finished by the same call without it.
+        run_dir: where everything is written; default ``./nano-hpo-runs/STUDY/run-NNN``.
+        policy: how cores are divided: "auto", "balanced" or "local" (see ``affinity.partition``).
+        oversubscribe: allow more processes than cores.
+        max_retries: how often a trial whose process died is tried again.
+        grace_s: seconds that running trials have after the first Ctrl-C; a second one stops at once.
+        progress: show it on standard error.
+        png: write the plots as PNG files too, where Chromium is found.
+
+    Returns:
+        The summary; after an interrupt that of what was done (``summary.runs[-1].state`` is "stopped").
+
+    Raises:
+        UserError: a setting, the objective, the storage or the directory is wrong; nothing was written.
+        RunFailed: the first trials all failed alike, or the workers kept dying.
+    """
+    spec = RunSpec(
+        objective=str(file_objective(objective)) if isinstance(objective, str) else name_of(objective),
+        study_name=study_name or _study_name(objective),
+        n_trials=n_trials,
+        timeout_s=timeout_s,
+        n_parallels=usable_cores() if n_parallels == "auto" else n_parallels,
+        storage_url=chosen_url(storage),
+        directions=_directions(direction, directions),
+        sampler=sampler if isinstance(sampler, str) else type(sampler).__name__,
+        sampler_args=dict(sampler_args or {}),
+        pruner=pruner if isinstance(pruner, str) else type(pruner).__name__,
+        pruner_args=dict(pruner_args or {}),
+        seed=seed,
+        resume=resume,
+        policy=policy,
+        oversubscribe=oversubscribe,
+        max_retries=max_retries,
+        grace_s=grace_s,
+    )
+    tools = {
+        name: given
+        for name, given in (("sampler", sampler), ("pruner", pruner))
+        if not isinstance(given, str)
+    }
+    view: View = view_for_terminal() if progress else Silent()
+    if (
+        spec.n_parallels == 1
+        and spec.storage_url is None
+        and run_dir is None
+        and not isinstance(objective, str)
+    ):
+        return _search_in_memory(objective, spec, tools, view)
+    where = Path(run_dir) if run_dir is not None else None
+    outcome = launch_run(spec, objective, tools, view, run_dir=where, existing="rename", png=png)
+    return _summary_of(outcome)
+
+
+def _study_name(objective: Objective | str) -> str:
+    return default_study_name(objective) if isinstance(objective, str) else name_of(objective)
+
+
+def _directions(direction: str | None, directions: Sequence[str] | None) -> tuple[str, ...]:
+    if direction is not None and directions is not None:
+        raise SpecError("Give direction or directions, not both.")
+    return tuple(directions) if directions is not None else (direction or "minimize",)
+
+
+def _search_in_memory(objective: Objective, spec: RunSpec, tools: Mapping[str, Any], view: View) -> Summary:
+    from orchestrator.local import search_here
+
+    if not callable(objective):
+        raise SpecError(
+            f"The objective is {objective!r}; it must be a function of one trial, or 'FILE.py:FUNCTION'."
+        )
+    if spec.resume:
+        raise SpecError("resume=True needs a study to resume: give storage=URL and study_name=NAME.")
+    check_tools(spec, tools)
+    return search_here(
+        objective, spec, spec.seed if spec.seed is not None else secrets.randbelow(2**31), tools, view
+    )
+
+
+def _summary_of(outcome: Outcome) -> Summary:
+    if outcome.ending.state == FAILED:
+        raise RunFailed(f"The search stopped early: {outcome.ending.reason}.")
+    if outcome.summary is None:
+        raise KeyboardInterrupt
+    return outcome.summary
+
+
+def launch_run(
+    spec: RunSpec,
+    objective: Objective | str,
+    tools: Mapping[str, Any],
+    view: View,
+    run_dir: Path | None = None,
+    run_id: str | None = None,
+    existing: Existing = "refuse",
+    png: bool = True,
+) -> Outcome:
+    """Check everything, then run ``spec`` with worker processes: what command line and Python share."""
+    check_tools(spec, tools)
+    reference = file_objective(objective) if isinstance(objective, str) else None
+    try:
+        rank = read_rank(os.environ)
+    except RankError as error:
+        raise SpecError(str(error)) from error
+    share = read_share(rank, spec.n_parallels, spec.policy, spec.oversubscribe)
+    launch = plan(spec, rank, share, run_dir, run_id, existing)
+    for warning in share.partition.warnings:
+        view.note(f"Warning: {warning}")
+    if rank.size > 1 and rank.index == 0:
+        workers = rank.size * spec.n_parallels
+        view.note(f"{rank.size} ranks x {spec.n_parallels} = {workers} workers ({rank.launcher}).")
+
+    def make_order(paths: RunPaths) -> LoadOrder:
+        ref = reference or pickled_objective(objective, paths.objective)  # type: ignore[arg-type]
+        return LoadOrder(ref, _pickled_tools(tools, paths))
+
+    return execute(launch, make_order, view, png)
+
+
+def check_tools(spec: RunSpec, tools: Mapping[str, Any]) -> None:
+    """Refuse a sampler or pruner that cannot be made, before anything is written."""
+    if "sampler" not in tools:
+        require_packages(spec.sampler)
+        make_sampler(spec.sampler, spec.sampler_args, 0)
+    if "pruner" not in tools:
+        require_packages(spec.pruner)
+        make_pruner(spec.pruner, spec.pruner_args)
+
+
+def _pickled_tools(tools: Mapping[str, Any], paths: RunPaths) -> Path | None:
+    if not tools:
+        return None
+    import cloudpickle
+
+    path = paths.objective.with_name("tools.pkl")
+    with written_whole(path, mode=0o600) as temporary:
+        temporary.write_bytes(cloudpickle.dumps(dict(tools)))
+    return path

@@ -1,0 +1,91 @@
+"""``nano-hpo VERB …``: arguments in, an exit code out.
+
+Exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted. Nothing heavy is imported before a verb
+needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from orchestrator.cli import options
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_DESCRIPTION = """\
+Hyperparameter search on this machine's cores, and on those of a cluster.
+
+Divides the cores among trial processes, lets them search on one SQL-backed Optuna study, and leaves a
+summary, plots and one HTML report."""
+
+_EPILOG = """\
+examples:
+  nano-hpo run train.py:objective --n-trials 100 --n-parallels 4
+  nano-hpo run train.py:objective --n-trials 100 --storage mysql://user@host/db --study-name s
+  nano-hpo report --storage mysql://user@host/db --study-name s
+  nano-hpo topology --n-parallels 4
+
+exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argparse with one line per error."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"nano-hpo: {message}; see '{self.prog} --help'.", file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    arguments = _parser().parse_args(argv)
+    handler: Callable[[argparse.Namespace], int] = arguments.handler
+    try:
+        return handler(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as in `nano-hpo topology | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """One line for what a user can mend; a traceback is a bug of ours."""
+    from affinity import AffinityError
+    from launchers import LauncherError
+    from orchestrator.errors import RunFailed, UserError
+
+    if not isinstance(error, UserError | RunFailed | AffinityError | LauncherError):
+        raise error
+    print(f"nano-hpo: {' '.join(str(error).split())}", file=sys.stderr)
+    return FAILED if isinstance(error, RunFailed) else BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="nano-hpo",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for add in (options.add_run, options.add_report, options.add_topology, options.add_bind):
+        add(verbs)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"nano-hpo {version('nano-hpo')}")
+        parser.exit()

@@ -1,0 +1,194 @@
+"""The verbs and their options: a parser in, the same parser with help texts and handlers out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cli import verbs
+
+_STORAGE_HELP = (
+    "database URL: mysql://USER@HOST/DATABASE, sqlite:///FILE, postgresql://…; the environment variable "
+    "NANO_HPO_STORAGE stands in"
+)
+
+
+def add_run(subparsers: Any) -> None:
+    """``nano-hpo run``."""
+    parser = subparsers.add_parser(
+        "run",
+        help="run a search",
+        description="Search for the parameters that optimise a Python function of one Optuna trial.",
+        epilog="A run that was cut off is finished by the same command. --resume begins a new run on the "
+        "study: its history counts, and N trials are added.",
+    )
+    parser.add_argument(
+        "objective", metavar="FILE.py:FUNCTION", help="what to optimise (default FUNCTION: objective)"
+    )
+    _add_budget(parser)
+    _add_study(parser)
+    _add_search(parser)
+    _add_division(parser)
+    _add_output(parser)
+    parser.set_defaults(handler=verbs.run)
+
+
+def _add_budget(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("budget")
+    group.add_argument(
+        "-n", "--n-trials", type=int, metavar="N", help="finished trials over all processes, exactly"
+    )
+    group.add_argument("--timeout", type=float, metavar="S", help="begin no trial after so many seconds")
+    group.add_argument(
+        "--max-retries",
+        type=int,
+        default=3,
+        metavar="N",
+        help="how often a trial whose process died is tried again (default 3)",
+    )
+    group.add_argument(
+        "--grace",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds for running trials after Ctrl-C (default 30)",
+    )
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("study")
+    group.add_argument(
+        "--storage", metavar="URL", help=f"{_STORAGE_HELP} (default: an SQLite file of the run)"
+    )
+    group.add_argument("--study-name", metavar="NAME", help="default: from the objective's file")
+    group.add_argument("--resume", action="store_true", help="a new run on the existing study")
+    group.add_argument(
+        "--run-id", metavar="ID", help="the run's identity in the database (default: a new one)"
+    )
+    group.add_argument(
+        "--direction",
+        action="append",
+        choices=("minimize", "maximize"),
+        help="default minimize; once for each objective",
+    )
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("search")
+    samplers = "tpe, random, gp, cmaes, nsgaii, nsgaiii, qmc, grid, bruteforce, partialfixed"
+    pruners = "median, none, percentile, halving, hyperband, threshold, patient, wilcoxon"
+    group.add_argument("--sampler", default="tpe", metavar="NAME", help=f"{samplers} (default tpe)")
+    group.add_argument(
+        "--sampler-arg",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an argument of the sampler, value as JSON",
+    )
+    group.add_argument("--pruner", default="median", metavar="NAME", help=f"{pruners} (default median)")
+    group.add_argument(
+        "--pruner-arg",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an argument of the pruner, value as JSON",
+    )
+    group.add_argument(
+        "--seed", type=int, metavar="N", help="of the study; each trial draws its own stream from it"
+    )
+
+
+def _add_division(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("processes")
+    group.add_argument(
+        "-p",
+        "--n-parallels",
+        default="1",
+        metavar="N",
+        help="processes of each rank, each bound to its share of cores; auto: one per core (default 1)",
+    )
+    _add_policy(group)
+
+
+def _add_policy(group: Any) -> None:
+    group.add_argument(
+        "--policy",
+        choices=("auto", "balanced", "local"),
+        default="auto",
+        help="equal slots, or slots that do not cross NUMA nodes (default auto)",
+    )
+    group.add_argument("--oversubscribe", action="store_true", help="allow more processes than cores")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--run-dir",
+        type=Path,
+        metavar="DIR",
+        help="all files go below it (default ./nano-hpo-runs/STUDY/run-NNN)",
+    )
+    group.add_argument("--json", action="store_true", help="print the summary as JSON")
+    group.add_argument(
+        "--no-png", action="store_true", help="no PNG files of the plots (they take a browser)"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+
+
+def add_report(subparsers: Any) -> None:
+    """``nano-hpo report``."""
+    parser = subparsers.add_parser(
+        "report",
+        help="rebuild summary, plots and report of a study",
+        description="Read a study from its storage alone and write summary, tables, plots and the report.",
+    )
+    parser.add_argument("--storage", metavar="URL", help=_STORAGE_HELP)
+    parser.add_argument("--study-name", metavar="NAME", help="may be left out when there is only one")
+    parser.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="where to write (default ./nano-hpo-report/STUDY)"
+    )
+    parser.add_argument(
+        "--no-png", action="store_true", help="no PNG files of the plots (they take a browser)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.set_defaults(handler=verbs.report)
+
+
+def add_topology(subparsers: Any) -> None:
+    """``nano-hpo topology``."""
+    parser = subparsers.add_parser(
+        "topology",
+        help="show this machine and who would get what of it",
+        description="What this machine has, what this process may use of it and why, and who would get what.",
+    )
+    parser.add_argument("-p", "--n-parallels", type=int, metavar="N", help="divide it into N slots")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="read another machine: a folder that holds its sys/ and proc/",
+    )
+    source.add_argument(
+        "--synthetic", metavar="TEXT", help='an invented machine: "2 8 2" or "pack:2 numa:1 core:8 pu:2"'
+    )
+    _add_policy(parser)
+    parser.add_argument("--json", action="store_true", help="allowed PUs, constraints and slots as JSON")
+    parser.set_defaults(handler=verbs.topology)
+
+
+def add_bind(subparsers: Any) -> None:
+    """``nano-hpo bind``."""
+    parser = subparsers.add_parser(
+        "bind",
+        help="run any command inside one slot",
+        description="Divide this machine like a search would, and run a command in one of the slots.",
+    )
+    parser.add_argument(
+        "-p", "--n-parallels", type=int, required=True, metavar="N", help="into how many slots"
+    )
+    parser.add_argument("--slot", type=int, required=True, metavar="I", help="which of them, from 0")
+    _add_policy(parser)
+    parser.add_argument("command", nargs="+", metavar="CMD", help="the command, after '--'")
+    parser.set_defaults(handler=verbs.bind)

@@ -1,0 +1,165 @@
+"""What each verb does: parsed options in, work done, an exit code out. Heavy imports live inside."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from affinity import Allowance, Topology
+    from orchestrator.run import Outcome
+    from orchestrator.spec import RunSpec
+
+
+def run(options: argparse.Namespace) -> int:
+    """``nano-hpo run``: search; 0 when the budget is spent, 1 when the run failed, 130 when interrupted."""
+    from orchestrator.api import launch_run
+    from orchestrator.cli.text import print_outcome
+    from orchestrator.progress import Silent, view_for_terminal
+
+    spec = _spec(options)
+    view = Silent() if options.quiet else view_for_terminal()
+    outcome = launch_run(
+        spec, options.objective, {}, view, options.run_dir, options.run_id, png=not options.no_png
+    )
+    print_outcome(outcome, as_json=options.json)
+    return _exit_code(outcome)
+
+
+def _exit_code(outcome: Outcome) -> int:
+    from orchestrator.storage.runs import FAILED, FINISHED
+
+    if outcome.ending.state == FINISHED:
+        return 0
+    if outcome.signals:
+        return 130
+    return 1 if outcome.ending.state == FAILED else 0
+
+
+def _spec(options: argparse.Namespace) -> RunSpec:
+    from orchestrator.objective import file_objective
+    from orchestrator.spec import RunSpec, default_study_name
+    from orchestrator.storage.url import chosen_url
+
+    objective = str(file_objective(options.objective))
+    return RunSpec(
+        objective=objective,
+        study_name=options.study_name if options.study_name is not None else default_study_name(objective),
+        n_trials=options.n_trials,
+        timeout_s=options.timeout,
+        n_parallels=_width(options.n_parallels),
+        storage_url=chosen_url(options.storage),
+        directions=tuple(options.direction or ("minimize",)),
+        sampler=options.sampler,
+        sampler_args=_arguments(options.sampler_arg, "--sampler-arg"),
+        pruner=options.pruner,
+        pruner_args=_arguments(options.pruner_arg, "--pruner-arg"),
+        seed=options.seed,
+        resume=options.resume,
+        policy=options.policy,
+        oversubscribe=options.oversubscribe,
+        max_retries=options.max_retries,
+        grace_s=options.grace,
+    )
+
+
+def _width(text: str) -> int:
+    from orchestrator.errors import SpecError
+    from orchestrator.machine import usable_cores
+
+    if text == "auto":
+        return usable_cores()
+    try:
+        return int(text)
+    except ValueError:
+        raise SpecError(f"--n-parallels is '{text}'; it must be a number of processes, or auto.") from None
+
+
+def _arguments(pairs: list[str], option: str) -> dict[str, Any]:
+    """``KEY=VALUE`` words; a value that is not JSON is a string."""
+    from orchestrator.errors import SpecError
+
+    arguments = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise SpecError(f"{option} '{pair}' is not KEY=VALUE.")
+        try:
+            arguments[key] = json.loads(value)
+        except ValueError:
+            arguments[key] = value
+    return arguments
+
+
+def report(options: argparse.Namespace) -> int:
+    """``nano-hpo report``: everything a run writes, from the storage alone."""
+    from orchestrator.cli.text import print_summary
+    from orchestrator.paths import RunPaths, study_folder
+    from orchestrator.results import write_results
+    from orchestrator.stored import open_stored
+    from orchestrator.summary import summarise
+
+    database, url, name = open_stored(options.storage, options.study_name)
+
+    summary = summarise(database, name, url)
+    folder = options.run_dir or Path("nano-hpo-report") / study_folder(name, Path()).name
+    paths = RunPaths(folder.expanduser().resolve())
+    paths.create_report_folder()
+    print_summary(summary, write_results(summary, paths, png=not options.no_png), as_json=options.json)
+    return 0
+
+
+def topology(options: argparse.Namespace) -> int:
+    """``nano-hpo topology``: the machine, the allowance and the division, for people or as JSON."""
+    from affinity import as_json, describe_topology, partition
+
+    machine, allowance = _machine(options)
+    divided = None
+    if options.n_parallels is not None:
+        divided = partition(
+            machine,
+            allowance,
+            options.n_parallels,
+            policy=options.policy,
+            oversubscribe=options.oversubscribe,
+        )
+    if options.json:
+        print(json.dumps(as_json(allowance, divided), indent=2))
+    else:
+        print(describe_topology(machine, allowance, divided))
+    return 0
+
+
+def _machine(options: argparse.Namespace) -> tuple[Topology, Allowance]:
+    from affinity import read_allowance, read_topology, synthetic_topology, unrestricted
+
+    if options.synthetic is not None:
+        machine = synthetic_topology(options.synthetic)
+        return machine, unrestricted(machine)
+    root = options.root if options.root is not None else Path("/")
+    machine = read_topology(root)
+    return machine, read_allowance(machine, root)
+
+
+def bind(options: argparse.Namespace) -> int:
+    """``nano-hpo bind``: become the command, bound to a slot."""
+    from affinity import Binding, exec_bound, partition, read_allowance, read_topology
+    from orchestrator.errors import SpecError
+
+    machine = read_topology()
+    divided = partition(
+        machine,
+        read_allowance(machine),
+        options.n_parallels,
+        policy=options.policy,
+        oversubscribe=options.oversubscribe,
+    )
+    if not 0 <= options.slot < len(divided.slots):
+        raise SpecError(f"There is no slot {options.slot}; {options.n_parallels} slots are numbered from 0.")
+    for warning in divided.warnings:
+        print(f"nano-hpo: {warning}", file=sys.stderr)
+    exec_bound(Binding.of(divided.slots[options.slot]), options.command, os.environ)

@@ -1,0 +1,301 @@
+"""From settings to a run: which directory, which storage, a new run or one to go on with; then begin it.
+
+``plan`` only looks: whatever is wrong is found before anything is written. ``begin`` writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.study import StudyDirection
+
+from launchers import Rank
+from orchestrator.errors import RunDirError, StudyError
+from orchestrator.host import this_process
+from orchestrator.machine import Share
+from orchestrator.paths import RunPaths, next_run, numbered_runs, study_folder, write_whole
+from orchestrator.run_handle import RunHandle, is_live
+from orchestrator.spec import RunSpec
+from orchestrator.storage.database import Database, open_database, require_folder, study_directions
+from orchestrator.storage.runs import FINISHED, RUNNING, RunTable, StoredRun
+from orchestrator.storage.url import masked, sqlite_path, sqlite_url
+
+Existing = Literal["refuse", "rename"]
+_PATIENCE_S = 120.0  # how long a rank waits for rank 0 to create the run
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What is about to happen: the settings, this rank's slots, the directory, the storage and the run."""
+
+    spec: RunSpec
+    rank: Rank
+    share: Share
+    paths: RunPaths
+    storage_url: str
+    run_id: str
+    continues: bool  # the run exists and is unfinished
+    renames: bool = False  # a study of that name is in the way and is renamed
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run may be: as asked for, and what ``run.json`` there says of an earlier one."""
+
+    paths: RunPaths
+    written: dict[str, Any] | None
+
+
+def plan(
+    spec: RunSpec,
+    rank: Rank,
+    share: Share,
+    run_dir: Path | None = None,
+    run_id: str | None = None,
+    existing: Existing = "refuse",
+) -> Launch:
+    """Decide what a launch does. Reads the run directory and the database; creates nothing.
+
+    Rank 0 decides; other ranks wait until the run it creates is there. Raises ``UserError`` in one line.
+    """
+    if rank.index > 0:
+        return _await_rank_zero(spec, rank, share, run_dir, run_id)
+    place = _place(spec, run_dir)
+    going_on = _unfinished(spec, place, run_id)
+    if going_on is not None:
+        url, stored = going_on
+        _refuse_second_agent(url, stored, rank)
+        return Launch(spec, rank, share, place.paths, url, stored.record.run_id, continues=True)
+    return _plan_new(spec, rank, share, place, run_dir, run_id, existing)
+
+
+def _place(spec: RunSpec, run_dir: Path | None) -> Place:
+    if run_dir is not None:
+        paths = RunPaths(run_dir.expanduser().resolve())
+        return Place(paths, _read_written(paths))
+    folder = study_folder(spec.study_name, Path.cwd())
+    runs = numbered_runs(folder)
+    paths = RunPaths(runs[-1] if runs else next_run(folder))
+    return Place(paths, _read_written(paths))
+
+
+def _read_written(paths: RunPaths) -> dict[str, Any] | None:
+    try:
+        written: dict[str, Any] = json.loads(paths.spec.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunDirError(f"{paths.spec} cannot be read ({error}); choose another --run-dir.") from None
+    return written
+
+
+def _unfinished(spec: RunSpec, place: Place, run_id: str | None) -> tuple[str, StoredRun] | None:
+    """The run that the same command has begun and not finished, with the URL of its storage."""
+    written = place.written
+    if run_id is None and (written is None or written["spec_hash"] != spec.identity_hash()):
+        return None
+    url = _storage_of(spec, place)
+    wanted = run_id or (written["run_id"] if written else None)
+    if wanted is None or study_directions(url, spec.study_name) is None:
+        return None
+    database = open_database(url)
+    try:
+        stored = RunTable(database).find(wanted)
+    finally:
+        database.close()
+    if stored is None or stored.record.state == FINISHED:
+        return None
+    if stored.spec_hash != spec.identity_hash():
+        raise StudyError(f"Run {wanted} was begun with other settings; choose another --run-id.")
+    return url, stored
+
+
+def _storage_of(spec: RunSpec, place: Place) -> str:
+    """The named storage; else the embedded file that ``run.json`` names; else a new one."""
+    if spec.storage_url:
+        return spec.storage_url
+    if place.written is not None and place.written.get("embedded"):
+        return sqlite_url(place.paths.root / place.written["embedded"])
+    return sqlite_url(place.paths.database)
+
+
+def _refuse_second_agent(url: str, stored: StoredRun, rank: Rank) -> None:
+    """The same command twice at once on one machine would use the same cores twice."""
+    database = open_database(url)
+    try:
+        agents = RunTable(database).agents_of(stored.record.run_id)
+    finally:
+        database.close()
+    for agent in agents:
+        if agent.rank == rank.index and agent.process.is_here() and is_live(agent):
+            raise RunDirError(
+                f"Run {stored.record.run_id} is at work here as process {agent.process.pid}; "
+                "wait for it or stop it, or begin another run with --run-dir."
+            )
+
+
+def _plan_new(
+    spec: RunSpec,
+    rank: Rank,
+    share: Share,
+    place: Place,
+    run_dir: Path | None,
+    run_id: str | None,
+    existing: Existing,
+) -> Launch:
+    paths = place.paths
+    if spec.storage_url:
+        require_folder(spec.storage_url)
+    if place.written is not None:
+        paths = _paths_after(spec, place, run_dir)
+    url = _storage_of(spec, place if spec.resume else Place(paths, None))
+    renames = _check_study(spec, url, existing)
+    return Launch(spec, rank, share, paths, url, run_id or _new_id(), continues=False, renames=renames)
+
+
+def _paths_after(spec: RunSpec, place: Place, run_dir: Path | None) -> RunPaths:
+    """Where a new run goes when an earlier one left its files: the next number, or the same if asked."""
+    assert place.written is not None
+    if run_dir is None:
+        return RunPaths(next_run(place.paths.root.parent))
+    if not spec.resume:
+        raise RunDirError(
+            f"{place.paths.root} holds run {place.written['run_id']}, finished or with other settings; "
+            "choose another --run-dir, or add trials to its study with --resume."
+        )
+    return place.paths
+
+
+def _check_study(spec: RunSpec, url: str, existing: Existing) -> bool:
+    """Whether a study of that name must be renamed; refuse what does not fit."""
+    stored = study_directions(url, spec.study_name)
+    where = f"in {masked(url)}"
+    if stored is None:
+        if spec.resume:
+            raise StudyError(f"There is no study '{spec.study_name}' {where}; leave out --resume.")
+        return False
+    if not spec.resume:
+        if existing == "rename":
+            return True
+        raise StudyError(
+            f"Study '{spec.study_name}' exists {where}; add trials to it with --resume, or choose another "
+            "--study-name."
+        )
+    if stored != spec.directions:
+        raise StudyError(
+            f"Study '{spec.study_name}' was made to {' and '.join(stored)}, not to "
+            f"{' and '.join(spec.directions)}; give --direction as stored."
+        )
+    return False
+
+
+def _new_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+def _await_rank_zero(
+    spec: RunSpec, rank: Rank, share: Share, run_dir: Path | None, run_id: str | None
+) -> Launch:
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        place = _place(spec, run_dir)
+        found = _unfinished(spec, place, run_id)
+        if found is not None and found[1].record.state == RUNNING:
+            return Launch(spec, rank, share, place.paths, found[0], found[1].record.run_id, continues=True)
+        time.sleep(0.5)
+    raise RunDirError(
+        f"Rank {rank.index} waited {_PATIENCE_S:g} s for rank 0 to create the run; see its output."
+    )
+
+
+def begin(launch: Launch) -> RunHandle:
+    """Create what is missing (tables, study, run), announce this agent, and return the run."""
+    database = open_database(launch.storage_url)
+    runs = RunTable(database)
+    if launch.continues:
+        _reopen(runs, launch)
+    else:
+        _create(database, runs, launch)
+    stored = runs.find(launch.run_id)
+    assert stored is not None
+    agent_id = uuid.uuid4().hex
+    _announce(runs, launch, agent_id)
+    return RunHandle(
+        database=database,
+        storage_url=launch.storage_url,
+        study_name=launch.spec.study_name,
+        study_id=stored.study_id,
+        run_id=launch.run_id,
+        agent_id=agent_id,
+        seed=stored.seed,
+        joined=launch.continues,
+    )
+
+
+def _announce(runs: RunTable, launch: Launch, agent_id: str) -> None:
+    runs.register_agent(agent_id, launch.run_id, launch.rank.index, this_process())
+
+
+def _reopen(runs: RunTable, launch: Launch) -> None:
+    stored = runs.find(launch.run_id)
+    assert stored is not None
+    if stored.record.state != RUNNING:
+        runs.reopen(launch.run_id)
+
+
+def _create(database: Database, runs: RunTable, launch: Launch) -> None:
+    spec = launch.spec
+    if launch.renames:
+        runs.rename_study(database.rdb.get_study_id_from_name(spec.study_name), spec.study_name)
+    study_id = _study_id(database, spec)
+    runs.create(launch.run_id, study_id, spec, _seed(runs, study_id, spec))
+    _write_run_json(launch)
+
+
+def _study_id(database: Database, spec: RunSpec) -> int:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if spec.resume:
+        return int(database.rdb.get_study_id_from_name(spec.study_name))
+    directions = [StudyDirection[direction.upper()] for direction in spec.directions]
+    try:
+        return int(database.rdb.create_new_study(directions, spec.study_name))
+    except optuna.exceptions.DuplicatedStudyError:
+        raise StudyError(f"Study '{spec.study_name}' was just made by somebody else; add --resume.") from None
+
+
+def _seed(runs: RunTable, study_id: int, spec: RunSpec) -> int:
+    """The seed asked for, else that of the study's first run, else a fresh one (stored with the run)."""
+    if spec.seed is not None:
+        return spec.seed
+    earlier = runs.of_study(study_id)
+    return earlier[0].seed if earlier else secrets.randbelow(2**31)
+
+
+def _write_run_json(launch: Launch) -> None:
+    embedded = None
+    if launch.spec.storage_url is None:
+        file = sqlite_path(launch.storage_url)
+        assert file is not None
+        embedded = _relative(file, launch.paths.root)
+    data = {
+        "run_id": launch.run_id,
+        "spec": launch.spec.as_json(),
+        "spec_hash": launch.spec.identity_hash(),
+        "storage": masked(launch.storage_url),
+        "embedded": embedded,  # the SQLite file, relative to this folder, which may be moved
+        "ranks": launch.rank.size,
+    }
+    write_whole(launch.paths.spec, json.dumps(data, indent=2, default=repr) + "\n")
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return os.path.relpath(file.resolve(), folder.resolve())

@@ -1,0 +1,136 @@
+"""A search in the caller's own process and in memory: no worker, no files; closures and notebooks just work.
+
+The trial loop, the budget and the storage are those of every run. A process that dies takes the search with
+it: there is nobody to retry its trial.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+
+from affinity import Binding, read_allowance, read_topology
+from orchestrator.errors import RunFailed
+from orchestrator.host import this_process
+from orchestrator.objective import Objective
+from orchestrator.orders import WorkOrder
+from orchestrator.progress import Snapshot, View
+from orchestrator.run_handle import RunHandle
+from orchestrator.slot_worker import RunningTrial
+from orchestrator.spec import RunSpec
+from orchestrator.stop import StopRequests
+from orchestrator.storage.attempts import Loss
+from orchestrator.storage.database import open_database
+from orchestrator.storage.run_study import open_run_study
+from orchestrator.storage.runs import FAILED, FINISHED, STOPPED, RunTable
+from orchestrator.summary import Summary, summarise
+from orchestrator.tally import Tally
+from orchestrator.trial_loop import TrialOutcome, run_trials
+
+MEMORY = "sqlite://"
+
+
+def search_here(
+    objective: Objective, spec: RunSpec, seed: int, tools: Mapping[str, Any], view: View
+) -> Summary:
+    """Run the trials of ``spec`` here, one after the other, and return what came out."""
+    run = _begin(spec, seed)
+    with StopRequests() as stops:
+        following = _Following(spec, view, stops)
+        study, storage = open_run_study(_order(spec, run), tools, following, run.database)
+        try:
+            run_trials(study, storage, objective, seed, following, following.may_go_on)
+        finally:
+            if storage.current is not None:  # interrupted in the middle of a trial
+                run.attempts.release(storage.current.token, storage.current.trial_id, Loss("released"))
+            view.close(following.snapshot())
+    return _end(run, spec, following)
+
+
+def _begin(spec: RunSpec, seed: int) -> RunHandle:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    database = open_database(MEMORY)
+    directions = [StudyDirection[direction.upper()] for direction in spec.directions]
+    study_id = database.rdb.create_new_study(directions, spec.study_name)
+    run_id, agent_id = uuid.uuid4().hex, uuid.uuid4().hex
+    runs = RunTable(database)
+    runs.create(run_id, study_id, spec, seed)
+    runs.register_agent(agent_id, run_id, 0, this_process())
+    return RunHandle(database, MEMORY, spec.study_name, study_id, run_id, agent_id, seed, joined=False)
+
+
+def _order(spec: RunSpec, run: RunHandle) -> WorkOrder:
+    topology = read_topology()
+    pus = read_allowance(topology).pus
+    return WorkOrder(
+        storage_url=MEMORY,
+        study_name=spec.study_name,
+        run_id=run.run_id,
+        agent_id=run.agent_id,
+        seed=run.seed,
+        sampler=spec.sampler,
+        sampler_args=spec.sampler_args,
+        pruner=spec.pruner,
+        pruner_args=spec.pruner_args,
+        slot=0,
+        cpu_model=topology.cpu_model,
+        binding=Binding(pus, (), len(pus)),
+    )
+
+
+def _end(run: RunHandle, spec: RunSpec, following: _Following) -> Summary:
+    failure = following.tally.all_fail_alike()
+    state = FAILED if failure else STOPPED if following.stops.count else FINISHED
+    run.runs.end(run.run_id, state, failure or following.stops.reason or None)
+    run.runs.end_agent(run.agent_id)
+    if failure and following.tally.finished < (spec.n_trials or following.tally.finished + 1):
+        raise RunFailed(f"The search stopped early: the first {failure}.")
+    return summarise(run.database, spec.study_name, MEMORY)
+
+
+class _Following:
+    """The trial loop's events, counted and shown here."""
+
+    def __init__(self, spec: RunSpec, view: View, stops: StopRequests) -> None:
+        self.tally = Tally(minimize=spec.directions[0] == "minimize")
+        self.stops = stops
+        self._spec = spec
+        self._view = view
+        self._trial: RunningTrial | None = None
+
+    def may_go_on(self) -> bool:
+        elapsed_s = time.monotonic() - self.tally.start_s
+        in_time = self._spec.timeout_s is None or elapsed_s < self._spec.timeout_s
+        return in_time and self.stops.count == 0 and self.tally.all_fail_alike() is None
+
+    def claimed(self, number: int) -> None:
+        self._trial = RunningTrial(number, time.monotonic())
+        self._view.refresh(self.snapshot())
+
+    def sampled(self, params: Mapping[str, Any]) -> None:
+        pass
+
+    def reported(self, number: int, step: int, value: float) -> None:
+        if self._trial is not None:
+            self._trial.step, self._trial.value = step, value
+        self._view.refresh(self.snapshot())
+
+    def told(self, number: int, outcome: TrialOutcome, objective_s: float) -> None:
+        data = {
+            "number": number,
+            "state": outcome.state.name,
+            "values": outcome.values,
+            "error": outcome.error,
+        }
+        self._trial = None
+        self.tally.told(data)
+        self._view.told(data, 0)
+
+    def snapshot(self) -> Snapshot:
+        running = [(0, self._trial)] if self._trial is not None else []
+        return Snapshot(self._spec.n_trials, self.tally, running, 0, 1, self._spec.directions)

@@ -1,0 +1,219 @@
+"""What is optimised: ``file.py:function`` or a Python callable in, a function to call with a trial out."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from orchestrator import siblings
+from orchestrator.errors import ObjectiveError
+
+Objective = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveRef:
+    """A reference that a worker can load: ``kind`` is "file" (a function in a source file) or "pickle".
+
+    ``sys_path`` is the module search path of the process that named the objective, so that the same
+    imports work in the worker.
+    """
+
+    kind: str
+    path: Path
+    function: str
+    sys_path: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.function}" if self.kind == "file" else self.function
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for the message that starts a worker."""
+        return {
+            "kind": self.kind,
+            "path": str(self.path),
+            "function": self.function,
+            "sys_path": list(self.sys_path),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ObjectiveRef:
+        """The inverse of :meth:`as_json`."""
+        return cls(data["kind"], Path(data["path"]), data["function"], tuple(data["sys_path"]))
+
+    def load(self) -> Objective:
+        """Import or unpickle the function; ``ObjectiveError`` says in one line what is wrong."""
+        extend_sys_path(self.sys_path)
+        return _from_file(self) if self.kind == "file" else _from_pickle(self.path)
+
+
+def file_objective(text: str) -> ObjectiveRef:
+    """``train.py:objective`` (or ``train.py`` alone) as a reference, checked without running the file."""
+    file, _, function = text.rpartition(":") if ":" in text else (text, "", "objective")
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise ObjectiveError(f"There is no file {file}; name the objective as FILE.py:FUNCTION.")
+    path = path.resolve()
+    _require_bound(path, function)
+    _require_no_clash(path.parent)
+    return ObjectiveRef("file", path, function, _caller_sys_path())
+
+
+def pickled_objective(function: Objective, path: Path) -> ObjectiveRef:
+    """Write a callable by value to ``path`` (mode 0600) and refer to it."""
+    import cloudpickle
+
+    from orchestrator.paths import written_whole
+
+    try:
+        payload = cloudpickle.dumps(function)
+    except Exception as error:
+        raise ObjectiveError(
+            f"The objective cannot be sent to another process ({error}); define what it needs at the top "
+            "of a module, or search with n_parallels=1."
+        ) from error
+    with written_whole(path, mode=0o600) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(payload)
+    return ObjectiveRef("pickle", path, name_of(function), _caller_sys_path())
+
+
+def name_of(function: Objective) -> str:
+    """A callable's name for people: its qualified name, or the name of its class."""
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
+
+
+def extend_sys_path(entries: Sequence[str]) -> None:
+    """Append the entries that are not there yet, in their order."""
+    sys.path.extend(entry for entry in entries if entry not in sys.path)
+
+
+def _caller_sys_path() -> tuple[str, ...]:
+    return tuple(str(Path(entry or ".").absolute()) for entry in sys.path)
+
+
+def _require_bound(path: Path, function: str) -> None:
+    """Refuse a file that does not compile, and a name that it clearly does not define as a callable."""
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        where = f", line {line}" if line else ""
+        raise ObjectiveError(f"{path}{where} is not Python: {getattr(error, 'msg', error)}.") from None
+    except OSError as error:
+        raise ObjectiveError(f"{path} cannot be read: {error.strerror}.") from None
+    bound = _bound_names(tree)
+    if "*" not in bound and function not in bound:
+        callables = ", ".join(name for name in bound if not name.startswith("_")) or "nothing"
+        raise ObjectiveError(f"{path} does not define '{function}'; it defines {callables}.")
+    if bound.get(function) == "constant":
+        raise ObjectiveError(
+            f"'{function}' in {path} is not callable; name a function of one argument, trial."
+        )
+
+
+def _bound_names(tree: ast.Module) -> dict[str, str]:
+    """The module's top-level names and how each is bound; ``*`` when the text alone cannot tell."""
+    names: dict[str, str] = {}
+    for node in _statements(tree.body):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                names[node.name] = "definition"
+            case ast.Assign() | ast.AnnAssign():
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                kind = "constant" if _is_constant(node.value) else "expression"
+                names.update({t.id: kind for t in targets if isinstance(t, ast.Name)})
+            case ast.Import() | ast.ImportFrom():
+                names.update({(alias.asname or alias.name): "import" for alias in node.names})
+    return names
+
+
+def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when the module is imported, those inside if, try, with and loops too."""
+    for node in body:
+        yield node
+        for inner in ("body", "orelse", "finalbody"):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                yield from _statements(getattr(node, inner, []))
+        for handler in getattr(node, "handlers", []):
+            yield from _statements(handler.body)
+
+
+def _is_constant(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Constant | ast.List | ast.Tuple | ast.Dict | ast.Set | ast.JoinedStr)
+
+
+def _require_no_clash(folder: Path) -> None:
+    """The objective's folder is on the worker's path: nothing in it may carry a name of ours."""
+    clashes = siblings.names_hidden_in(folder)
+    if clashes:
+        raise ObjectiveError(
+            f"{clashes[0]} has the name of a package of nano-hpo and one would hide the other; rename it, "
+            "or keep the objective in another folder."
+        )
+
+
+def _from_file(ref: ObjectiveRef) -> Objective:
+    sys.path.insert(0, str(ref.path.parent))
+    try:
+        module = _import_file(ref.path)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise ObjectiveError(
+            f"{ref.path} cannot be imported: {type(error).__name__}: {error}{_line_in(ref.path, error)}"
+        ) from error
+    function = getattr(module, ref.function, None)
+    if function is None:
+        raise ObjectiveError(f"{ref.path} does not define '{ref.function}'.")
+    if not callable(function):
+        raise ObjectiveError(
+            f"'{ref.function}' in {ref.path} is not callable; name a function of one argument, trial."
+        )
+    return function  # type: ignore[no-any-return]
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import by its own name where that finds the file, so that its classes can be pickled; else by path."""
+    known = sys.modules.get(path.stem)
+    spec = importlib.util.find_spec(path.stem) if known is None and path.stem.isidentifier() else None
+    if spec is not None and spec.origin and Path(spec.origin).resolve() == path:
+        return importlib.import_module(path.stem)
+    name = f"nano_hpo_objective_{path.stem}"
+    by_path = importlib.util.spec_from_file_location(name, path)
+    if by_path is None or by_path.loader is None:
+        raise ObjectiveError(f"{path} is not a Python source file; its name must end in .py.")
+    module = importlib.util.module_from_spec(by_path)
+    sys.modules[name] = module
+    by_path.loader.exec_module(module)
+    return module
+
+
+def _line_in(path: Path, error: BaseException) -> str:
+    """Where in the user's own file it happened: the last frame of the traceback that lies in it."""
+    lines = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == str(path):
+            lines.append(traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return f" (line {lines[-1]})" if lines else ""
+
+
+def _from_pickle(path: Path) -> Objective:
+    import cloudpickle
+
+    try:
+        function = cloudpickle.loads(path.read_bytes())
+    except Exception as error:
+        raise ObjectiveError(
+            f"The objective does not load in a worker process: {type(error).__name__}: {error}"
+        ) from error
+    return function  # type: ignore[no-any-return]

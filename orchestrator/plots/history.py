@@ -1,0 +1,89 @@
+"""How the values went: a view in, history, intermediate values and Pareto front out."""
+
+from __future__ import annotations
+
+import optuna
+import plotly.graph_objects as go
+from optuna.trial import TrialState
+
+from orchestrator.plots import thin
+from orchestrator.plots.style import BLUE, GREY, LEGEND, ORANGE, VERMILLION, UndrawableError, styled
+from orchestrator.plots.view import StudyView, finite
+
+
+def history_figure(view: StudyView, name: str) -> go.Figure:
+    """Every value by trial number, and the best so far, of a view with one objective."""
+    if not finite(view.complete(), lambda trial: trial.values[0]):
+        raise UndrawableError("No trial is complete with a finite value yet.")
+    figure = optuna.visualization.plot_optimization_history(view, target_name=name)
+    figure.update_traces(selector={"mode": "lines"}, name="best so far", line={"shape": "hv", "width": 2.5})
+    figure.update_traces(selector={"mode": "markers"}, marker={"size": 6, "opacity": 0.65})
+    notes = thin.thin_points(figure)
+    figure = styled(figure, "Optimization history", notes)
+    figure.update_xaxes(title_text="trial number")
+    figure.update_yaxes(title_text=name)
+    return figure.update_layout(legend=LEGEND)
+
+
+def intermediate_figure(view: StudyView) -> go.Figure:
+    """What trials reported while they ran: pruned ones, complete ones, and the best one above them."""
+    if len(view.directions) > 1:
+        raise UndrawableError("Trials with several objectives report no intermediate values.")
+    reporting = [trial for trial in view.get_trials() if trial.intermediate_values]
+    if not reporting:
+        raise UndrawableError(
+            "No trial reported intermediate values (trial.report), so none was pruned by them."
+        )
+    best = {trial.number for trial in view.best_first()[:1]}
+    numbers = {*thin.evenly([trial.number for trial in reporting], thin.MAX_LINES), *best}
+    part = view.only(numbers)
+    figure = optuna.visualization.plot_intermediate_values(part)
+    _color_by_outcome(figure, part, best)
+    cut = f"{len(figure.data):,} of {len(reporting):,} trials are drawn: an even sample, and the best."
+    figure = styled(figure, "Intermediate values", [cut] if len(reporting) > len(numbers) else [])
+    figure.update_xaxes(title_text="step")
+    figure.update_yaxes(title_text="reported value")
+    return figure.update_layout(showlegend=True, legend=LEGEND)
+
+
+def _color_by_outcome(figure: go.Figure, view: StudyView, best: set[int]) -> None:
+    """One colour for what became of a trial; a legend entry for each colour; the best line on top."""
+    colors = {"best": VERMILLION, "complete": BLUE, "pruned": ORANGE, "running": GREY}
+    states = {trial.number: trial.state for trial in view.get_trials()}
+    named: set[str] = set()
+    for trace in figure.data:
+        number = int(trace.name.removeprefix("Trial"))
+        outcome = "best" if number in best else states[number].name.lower()
+        top = outcome == "best"
+        trace.update(
+            line={"color": colors[outcome], "width": 3 if top else 1.2},
+            opacity=1.0 if top else 0.55,
+            marker={"size": 4},
+            legendgroup=outcome,
+            showlegend=outcome not in named,
+            name=outcome,
+            hovertemplate=f"trial {number}, step %{{x}}: %{{y}}<extra></extra>",
+        )
+        named.add(outcome)
+    figure.data = sorted(figure.data, key=lambda trace: trace.name == "best")
+
+
+def pareto_figure(view: StudyView, names: list[str]) -> go.Figure:
+    """The objectives against each other: the front, and the trials that it dominates."""
+    if len(names) not in (2, 3):
+        raise UndrawableError(
+            f"The Pareto front is drawn for two or three objectives; there are {len(names)}."
+        )
+    if not view.get_trials(states=(TrialState.COMPLETE,)):
+        raise UndrawableError("No trial is complete yet, so there is no Pareto front.")
+    part, notes = thin.best_and_even(view, thin.MAX_FRONT)
+    figure = optuna.visualization.plot_pareto_front(part, target_names=names)
+    for trace, (label, color, size) in zip(figure.data, _FRONT[-len(figure.data) :], strict=True):
+        plain = {"color": color, "size": size, "showscale": False, "line": {"width": 0}}
+        trace.update(name=label, showlegend=True, marker=plain)
+    figure = styled(figure, "Pareto front", notes)
+    figure.update_layout(legend=LEGEND)
+    return figure
+
+
+_FRONT = (("infeasible", "#CBD5E1", 6), ("dominated", GREY, 6), ("on the front", VERMILLION, 9))

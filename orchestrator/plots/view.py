@@ -1,0 +1,120 @@
+"""A study as the plots need it: trials in memory in, an Optuna study that never asks a database out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from orchestrator.plots.labels import choice_labels, literal, name_labels
+from orchestrator.plots.style import quiet
+
+Target = Callable[[FrozenTrial], float]
+
+
+class StudyView(optuna.Study):
+    """A read-only study over the given trials, for Optuna's plots.
+
+    The trials keep their numbers; parameters and choices carry the labels people see (``labels`` maps the
+    stored names to them); user attributes are left out, as hover texts would repeat them. With ``objective``
+    it is a study of that objective alone, so that best-so-far and direction are right. ``originals`` holds
+    the untouched trials by number, for targets that people wrote.
+    """
+
+    def __init__(self, study: optuna.Study, trials: Iterable[FrozenTrial], objective: int | None = None):
+        """Copy directions and metric names; nothing is read from the study's storage later."""
+        self.source, self.objective = study, objective
+        self.originals = {trial.number: trial for trial in trials}
+        self.labels = name_labels({name for trial in self.originals.values() for name in trial.params})
+        self._relabelled: dict[BaseDistribution, tuple[BaseDistribution, dict[str, str]]] = {}
+        self._shown = [self._rebuilt(trial) for trial in self.originals.values()]
+        directions = study.directions if objective is None else [study.directions[objective]]
+        with quiet():
+            storage = optuna.storages.InMemoryStorage()
+            storage.create_new_study(directions, study.study_name)
+            super().__init__(study.study_name, storage)
+            if study.metric_names is not None and objective is None:
+                self.set_metric_names([literal(name) for name in study.metric_names])
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """The relabelled trials; never copied, as plots only read them."""
+        return [trial for trial in self._shown if states is None or trial.state in states]
+
+    def complete(self) -> list[FrozenTrial]:
+        """The trials that ended with values."""
+        return self.get_trials(states=(TrialState.COMPLETE,))
+
+    def only(self, numbers: Container[int], objective: int | None = None) -> StudyView:
+        """The same study with the trials of these numbers, for one objective or as it is."""
+        kept = [trial for number, trial in self.originals.items() if number in numbers]
+        return StudyView(self.source, kept, self.objective if objective is None else objective)
+
+    def of_objective(self, index: int) -> StudyView:
+        """The same trials as a study of one objective."""
+        return StudyView(self.source, self.originals.values(), index)
+
+    def on_original(self, target: Target) -> Target:
+        """A target that sees the stored trial, with its stored names, instead of the relabelled one."""
+        return lambda trial: target(self.originals[trial.number])
+
+    def best_first(self) -> list[FrozenTrial]:
+        """Complete trials, the best first; of several objectives the Pareto front first."""
+        if len(self.directions) > 1:
+            front = {trial.number for trial in self.best_trials}
+            return sorted(self.complete(), key=lambda trial: trial.number not in front)
+        sign = -1.0 if self.directions[0] == StudyDirection.MAXIMIZE else 1.0
+        return sorted(self.complete(), key=lambda trial: sign * trial.values[0])
+
+    def _rebuilt(self, trial: FrozenTrial) -> FrozenTrial:
+        distributions, params = {}, {}
+        for name, value in trial.params.items():
+            distribution, choices = self._relabel(trial.distributions[name])
+            distributions[self.labels[name]] = distribution
+            params[self.labels[name]] = choices.get(value, value) if isinstance(value, str) else value
+        return FrozenTrial(
+            number=trial.number,
+            state=trial.state,
+            value=None,
+            values=self._values(trial),
+            datetime_start=trial.datetime_start,
+            datetime_complete=trial.datetime_complete,
+            params=params,
+            distributions=distributions,
+            user_attrs={},
+            system_attrs=dict(trial.system_attrs),
+            intermediate_values=trial.intermediate_values,
+            trial_id=trial.number,
+        )
+
+    def _values(self, trial: FrozenTrial) -> list[float] | None:
+        values: list[float] | None = trial.values
+        return values if values is None or self.objective is None else [values[self.objective]]
+
+    def _relabel(self, distribution: BaseDistribution) -> tuple[BaseDistribution, dict[str, str]]:
+        if not isinstance(distribution, CategoricalDistribution):
+            return distribution, {}
+        if distribution not in self._relabelled:
+            labels = choice_labels(distribution.choices)
+            choices = [labels.get(c, c) if isinstance(c, str) else c for c in distribution.choices]
+            self._relabelled[distribution] = (CategoricalDistribution(choices), labels)
+        return self._relabelled[distribution]
+
+
+def objective_names(study: optuna.Study) -> list[str]:
+    """What the objectives are called on axes: the study's metric names, else «objective value»."""
+    if study.metric_names is not None:
+        return [literal(name) for name in study.metric_names]
+    count = len(study.directions)
+    return ["objective value"] if count == 1 else [f"objective {index}" for index in range(count)]
+
+
+def finite(trials: Sequence[FrozenTrial], target: Callable[[FrozenTrial], Any]) -> list[float]:
+    """The target's values of these trials, without NaN and the infinities."""
+    values = [float(target(trial)) for trial in trials]
+    return [value for value in values if abs(value) < float("inf")]

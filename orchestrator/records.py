@@ -1,0 +1,71 @@
+"""What the storage and the agents say about a run, as plain data: rows in, frozen records out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One launch on a study. Times are naive UTC, as in Optuna's tables."""
+
+    run_id: str
+    owner: str
+    spec: dict[str, Any]  # the run's settings as JSON, never with a password in it
+    n_trials: int | None  # the budget; None: limited by time alone
+    claimed: int  # tickets handed out so far
+    state: str  # "running", "finished", "stopped" or "failed"
+    reason: str | None  # why it stopped or failed, for people
+    start: datetime
+    end: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One try of one worker at one trial. Times are naive UTC; ``end`` is None while it runs."""
+
+    token: str
+    trial_number: int
+    run_id: str
+    rank: int
+    host: str
+    slot: int
+    cpus: str  # the slot's PUs as a kernel list, "0-3,8"
+    cpu_model: str
+    slot_width: int  # number of PUs of the slot
+    pid: int
+    start: datetime
+    end: datetime | None
+    objective_s: float | None  # seconds inside the objective; None when the worker was lost
+    cause: str | None  # "returned", "pruned", "raised", "lost" (worker died), "released" (run stopped), …
+    exit_status: int | None  # of the worker, when it died; -9 is SIGKILL
+    peak_rss_mib: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRecord:
+    """A native thread pool as threadpoolctl saw it inside a worker."""
+
+    library: str  # "openblas", "openmp", "mkl", …
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRecord:
+    """What one slot was promised, what its worker really got, and how busy it was."""
+
+    rank: int
+    host: str
+    slot: int
+    cpus: str  # planned PUs, "0-3"
+    numa_nodes: tuple[int, ...]
+    threads: int  # planned threads of each pool
+    got_cpus: str | None  # mask read back from all threads of the worker; None: the worker never said
+    got_pools: tuple[PoolRecord, ...]
+    problems: tuple[str, ...]  # plan and reality differ: one line each
+    n_trials: int  # finished attempts
+    n_lost: int  # attempts that died with their worker or were released
+    busy_s: float  # inside objectives
+    alive_s: float  # from the start of the slot's first worker to the end of its last

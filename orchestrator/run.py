@@ -1,0 +1,90 @@
+"""One launch from beginning to end: a plan in; a worked-off run, its files and its ending out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.agent import Agent, Ending
+from orchestrator.launch import Launch, begin
+from orchestrator.orders import LoadOrder
+from orchestrator.paths import RunPaths
+from orchestrator.progress import View
+from orchestrator.results import Written, write_results
+from orchestrator.run_handle import RunHandle
+from orchestrator.stop import StopRequests
+from orchestrator.storage.runs import FINISHED
+from orchestrator.summary import Summary, summarise
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a launch ended. ``written`` is None on an agent that was not the last of its run."""
+
+    ending: Ending
+    signals: int  # how many asked to stop
+    paths: RunPaths
+    summary: Summary | None  # None: it was stopped before the run began
+    written: Written | None
+
+
+def execute(
+    launch: Launch, make_order: Callable[[RunPaths], LoadOrder], view: View, png: bool = True
+) -> Outcome:
+    """Work a planned launch off.
+
+    What keeps a run from beginning (the objective does not load, the study was made meanwhile) is raised
+    as ``UserError`` and leaves nothing behind.
+    """
+    was_new = launch.paths.create()
+    with StopRequests() as stops:
+        agent = None
+        try:
+            agent = Agent(launch, make_order(launch.paths), view, stops)
+            ending = agent.run(lambda: begin(launch))
+        finally:
+            if was_new and (agent is None or agent.handle is None):
+                _remove(launch.paths.root)
+        if agent.handle is None:
+            return Outcome(ending, stops.count, launch.paths, None, None)
+        return _conclude(launch, agent.handle, ending, stops, png)
+
+
+def _conclude(launch: Launch, run: RunHandle, ending: Ending, stops: StopRequests, png: bool) -> Outcome:
+    """The last agent ends the run and writes its files."""
+    written = None
+    ending = _settled(run, ending)
+    if run.runs.end(run.run_id, ending.state, ending.reason, unless=bool(run.others_alive())):
+        run.attempts.release_returned(run.run_id)
+        summary = _summary(launch, run)
+        if stops.count < 2:
+            written = write_results(summary, launch.paths, png)
+    else:
+        summary = _summary(launch, run)
+    return Outcome(ending, stops.count, launch.paths, summary, written)
+
+
+def _settled(run: RunHandle, ending: Ending) -> Ending:
+    """A run whose budget was spent while it was being stopped is finished all the same."""
+    stored = run.runs.find(run.run_id)
+    assert stored is not None
+    n_trials = stored.record.n_trials
+    if n_trials is not None and run.attempts.counts(run.run_id).get("ended", 0) >= n_trials:
+        return Ending(FINISHED, ending.reason if ending.state == FINISHED else None)
+    return ending
+
+
+def _summary(launch: Launch, run: RunHandle) -> Summary:
+    return summarise(run.database, launch.spec.study_name, run.storage_url)
+
+
+def _remove(folder: Path) -> None:
+    """Take away a run directory that this launch made, and the parents that it left empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in (folder.parent, folder.parent.parent):
+        try:
+            parent.rmdir()
+        except OSError:  # not empty
+            return

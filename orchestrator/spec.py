@@ -1,0 +1,114 @@
+"""The settings of a run: words from the command line or Python in, one frozen ``RunSpec`` out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.errors import SpecError
+from orchestrator.storage.url import masked
+
+Policy = Literal["auto", "balanced", "local"]
+DIRECTIONS = ("minimize", "maximize")
+_MAX_STUDY_NAME = 512  # Optuna's column
+_IDENTITY = (
+    "objective",
+    "study_name",
+    "storage_url",
+    "n_trials",
+    "directions",
+    "sampler",
+    "sampler_args",
+    "pruner",
+    "pruner_args",
+    "seed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """Everything that defines a run. Checked when made; units in the names.
+
+    ``n_trials`` finished trials is the budget (None: ``timeout_s`` alone ends the run). ``n_parallels`` is
+    per rank. ``storage_url`` None means the embedded SQLite file of the run.
+    """
+
+    objective: str
+    study_name: str
+    n_trials: int | None = None
+    timeout_s: float | None = None
+    n_parallels: int = 1
+    storage_url: str | None = None
+    directions: tuple[str, ...] = ("minimize",)
+    sampler: str = "tpe"
+    sampler_args: Mapping[str, Any] = field(default_factory=dict)
+    pruner: str = "median"
+    pruner_args: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    resume: bool = False
+    policy: Policy = "auto"
+    oversubscribe: bool = False
+    max_retries: int = 3
+    grace_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run, one line each."""
+        self._check_budget()
+        self._check_study()
+        self._check_limits()
+
+    def _check_budget(self) -> None:
+        if self.n_trials is None and self.timeout_s is None:
+            raise SpecError("A run needs an end: give --n-trials N, --timeout SECONDS, or both.")
+        if self.n_trials is not None and self.n_trials < 1:
+            raise SpecError(f"n_trials is {self.n_trials}; it must be 1 or more.")
+        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
+            raise SpecError(f"timeout is {self.timeout_s} s; it must be more than 0.")
+
+    def _check_study(self) -> None:
+        if not 0 < len(self.study_name) <= _MAX_STUDY_NAME:
+            raise SpecError(
+                f"A study name has 1 to {_MAX_STUDY_NAME} characters, this one {len(self.study_name)}."
+            )
+        unknown = [direction for direction in self.directions if direction not in DIRECTIONS]
+        if unknown or not self.directions:
+            raise SpecError(f"Direction {unknown or 'missing'}; choose from {', '.join(DIRECTIONS)}.")
+
+    def _check_limits(self) -> None:
+        if self.n_parallels < 1:
+            raise SpecError(
+                f"n_parallels is {self.n_parallels}; it must be 1 or more (one process per slot)."
+            )
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise SpecError(f"seed is {self.seed}; it must be from 0 to 2**63 - 1.")
+        if self.max_retries < 0 or self.grace_s < 0:
+            raise SpecError("max_retries and grace must be 0 or more.")
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings for ``run.json`` and the database: the storage URL is masked."""
+        data = asdict(self)
+        data["directions"] = list(self.directions)
+        data["storage_url"] = masked(self.storage_url) if self.storage_url else None
+        return data
+
+    def identity_hash(self) -> str:
+        """A digest of what makes a run this run: the same command gives the same digest.
+
+        How wide the run is and how long a launch may take (``n_parallels``, ``timeout_s``, binding,
+        ``resume``) may change between launches that finish one run.
+        """
+        data = self.as_json()
+        chosen = {key: data[key] for key in _IDENTITY}
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def default_study_name(objective: str) -> str:
+    """``digits`` for ``examples/digits.py:objective``; ``digits-other`` for another function of the file."""
+    file, _, function = objective.rpartition(":")
+    stem = Path(file or objective).stem
+    return stem if function in ("", "objective") else f"{stem}-{function}"

@@ -1,0 +1,55 @@
+"""Requests to stop: SIGINT and SIGTERM in, a count and a readable descriptor for the agent's loop out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequests:
+    """A context in which the first signal asks for an orderly end and the second for one at once.
+
+    Outside the main thread, where Python delivers no signals, it changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.wakeup_fd, self._write_fd = os.pipe()
+        os.set_blocking(self.wakeup_fd, False)
+        os.set_blocking(self._write_fd, False)
+        self.count = 0
+        self.reason = ""
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequests:
+        """Take over the signals."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the signals back as they were."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self.wakeup_fd)
+        os.close(self._write_fd)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        self.reason = f"stopped by {signal.Signals(number).name}"
+        try:
+            os.write(self._write_fd, b"!")
+        except BlockingIOError:
+            pass
+
+    def drain(self) -> None:
+        """Empty the descriptor."""
+        try:
+            while os.read(self.wakeup_fd, 64):
+                pass
+        except BlockingIOError:
+            pass

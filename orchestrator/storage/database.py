@@ -1,0 +1,189 @@
+"""One SQL database: a storage URL in, Optuna's storage and transactions of our own on one engine out."""
+
+from __future__ import annotations
+
+import random
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import optuna
+import sqlalchemy as sa
+from optuna.storages import RDBStorage
+from sqlalchemy import exc
+
+from orchestrator.errors import StorageError
+from orchestrator.storage import schema
+from orchestrator.storage.url import masked, sqlite_path
+
+T = TypeVar("T")
+
+PATIENCE_S = 60.0
+_CONNECT_TIMEOUT_S = 10
+# MySQL: deadlock, lock wait, too many connections, gone away, lost connection, shutdown, cannot connect.
+_PASSING_MYSQL = {1213, 1205, 1040, 2006, 2013, 1053, 2002, 2003}
+_BUSY_SQLITE_S = 60
+
+
+class Database:
+    """Optuna's ``RDBStorage`` and our own statements over the same engine (one connection a process).
+
+    Each call of :meth:`write` is one transaction, repeated with back-off when the database says that it
+    was in the way (deadlock, lock, restart). Work that may have been applied before its answer was lost is
+    run again as well, so it must recognise itself: claims carry a token, ends check the attempt's state.
+    """
+
+    def __init__(self, rdb: RDBStorage) -> None:
+        self.rdb = rdb
+        self.engine: sa.Engine = rdb.engine
+
+    def write(self, work: Callable[[sa.Connection], T], patience_s: float = PATIENCE_S) -> T:
+        """Run ``work`` in one transaction and return what it returns."""
+        deadline = time.monotonic() + patience_s
+        delay_s = 0.02
+        while True:
+            try:
+                return self._once(work)
+            except exc.DBAPIError as error:
+                if not is_passing(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(delay_s * random.uniform(0.5, 1.5))
+                delay_s = min(delay_s * 2, 2.0)
+
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run reading ``work`` and return what it returns; repeated like :meth:`write`."""
+        return self.write(work)
+
+    def _once(self, work: Callable[[sa.Connection], T]) -> T:
+        with self.engine.connect() as connection:
+            if self.engine.dialect.name == "sqlite":
+                # Take the write lock first: a transaction that reads and then writes cannot wait for it.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            result = work(connection)
+            connection.commit()
+            return result
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.rdb.remove_session()
+        self.engine.dispose()
+
+
+def is_passing(error: exc.DBAPIError) -> bool:
+    """Whether the same statement may succeed a little later."""
+    if error.connection_invalidated:
+        return True
+    text = str(error.orig)
+    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return code in _PASSING_MYSQL or "database is locked" in text or "deadlock detected" in text
+
+
+def open_database(url: str) -> Database:
+    """Connect, create Optuna's tables and ours where they are missing.
+
+    Raises ``StorageError`` in one line, with the URL masked, when that is not possible.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        rdb = _explained(url, lambda: RDBStorage(_driver_url(url), engine_kwargs=_engine_arguments(url)))
+    _explained(url, lambda: schema.nano_tables.create_all(rdb.engine))
+    _prepare_sqlite(url, rdb.engine)
+    return Database(rdb)
+
+
+def study_directions(url: str, study_name: str) -> tuple[str, ...] | None:
+    """The directions of a study, or None when the database has none of that name. Creates nothing."""
+    studies, directions = schema.studies, schema.study_directions
+    query = (
+        sa.select(directions.c.direction)
+        .join(studies, studies.c.study_id == directions.c.study_id)
+        .where(studies.c.study_name == study_name)
+        .order_by(directions.c.objective)
+    )
+    return tuple(direction.name.lower() for direction in _look(url, query)) or None
+
+
+def study_names(url: str) -> list[str]:
+    """The names of all studies in a database. Creates nothing."""
+    return _look(url, sa.select(schema.studies.c.study_name))
+
+
+def _look(url: str, query: sa.Select[Any]) -> list[Any]:
+    """The first column of a query, without creating tables or the file of an SQLite database."""
+    path = sqlite_path(url)
+    if path is not None and not path.exists():
+        return []
+    engine = _explained(url, lambda: sa.create_engine(_driver_url(url), **_engine_arguments(url)))
+
+    def ask() -> list[Any]:
+        with engine.connect() as connection:
+            has_studies = sa.inspect(connection).has_table("studies")
+            return list(connection.execute(query).scalars()) if has_studies else []
+
+    try:
+        return _explained(url, ask)
+    finally:
+        engine.dispose()
+
+
+def require_folder(url: str) -> None:
+    """Refuse an SQLite file whose folder is missing, before anything else is written."""
+    path = sqlite_path(url)
+    if path is not None and not path.parent.is_dir():
+        raise StorageError(f"SQLite file {path}: there is no folder {path.parent}; create it first.")
+
+
+def _driver_url(url: str) -> str:
+    """The URL as SQLAlchemy and Optuna want it: MariaDB by its MySQL dialect, text as utf8mb4."""
+    if url.startswith("mariadb"):
+        url = "mysql" + url.removeprefix("mariadb")
+    if url.startswith("mysql") and "charset=" not in url:
+        url += ("&" if "?" in url else "?") + "charset=utf8mb4"
+    return url
+
+
+def _engine_arguments(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        if sqlite_path(url) is None:
+            shared = {"check_same_thread": False}
+            return {"poolclass": sa.pool.StaticPool, "connect_args": shared}
+        return {"connect_args": {"timeout": _BUSY_SQLITE_S}}
+    return {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}, "pool_recycle": 3600}
+
+
+def _prepare_sqlite(url: str, engine: sa.Engine) -> None:
+    """Write-ahead log: readers and the writer do not block each other. A process crash loses nothing;
+    a power cut may lose the last moments (``synchronous=NORMAL``), whose trials are then run again.
+    """
+    if sqlite_path(url) is None:
+        return
+
+    def set_pragmas(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    sa.event.listen(engine, "connect", set_pragmas)
+    engine.dispose()  # so that the connection made above gets them too
+
+
+def _explained(url: str, action: Callable[[], T]) -> T:
+    """Run ``action``; turn what a database or its driver says into one line."""
+    try:
+        return action()
+    except ImportError as error:
+        raise StorageError(f"Storage {masked(url)} needs a driver: {_driver_hint(url)}.") from error
+    except (exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
+        said = masked(_first_line(error))
+        raise StorageError(f"Storage {masked(url)} cannot be used: {said}") from None
+
+
+def _driver_hint(url: str) -> str:
+    if url.startswith(("mysql", "mariadb")):
+        return "pip install 'nano-hpo[mysql]' (mysqlclient; on Debian with libmariadb-dev and pkg-config)"
+    return "pip install psycopg2-binary" if url.startswith("postgresql") else "see SQLAlchemy's dialects"
+
+
+def _first_line(error: BaseException) -> str:
+    cause = getattr(error, "orig", None) or error
+    return str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__

@@ -1,0 +1,93 @@
+"""What happened in a study: its attempts and the slots of a run, read back from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestrator.records import AttemptRecord, PoolRecord, SlotRecord
+from orchestrator.storage.database import Database
+from orchestrator.storage.runs import RunTable, utc
+from orchestrator.storage.schema import agents, attempts, trials
+
+
+def attempts_of(database: Database, study_id: int) -> tuple[AttemptRecord, ...]:
+    """All attempts at the trials of a study, in order of their start."""
+    query = (
+        sa.select(attempts, trials.c.number, agents.c.rank, agents.c.host)
+        .join(trials, trials.c.trial_id == attempts.c.trial_id)
+        .join(agents, agents.c.agent_id == attempts.c.agent_id)
+        .where(trials.c.study_id == study_id)
+        .order_by(attempts.c.start_s)
+    )
+    return tuple(_attempt(row) for row in database.read(lambda c: c.execute(query).all()))
+
+
+def _attempt(row: sa.Row[Any]) -> AttemptRecord:
+    return AttemptRecord(
+        token=row.token,
+        trial_number=row.number,
+        run_id=row.run_id,
+        rank=row.rank,
+        host=row.host,
+        slot=row.slot,
+        cpus=row.cpus,
+        cpu_model=row.cpu_model,
+        slot_width=row.slot_width,
+        pid=row.pid,
+        start=utc(row.start_s),
+        end=utc(row.end_s) if row.end_s is not None else None,
+        objective_s=row.objective_s,
+        cause=row.cause,
+        exit_status=row.exit_status,
+        peak_rss_mib=row.peak_rss_mib,
+    )
+
+
+def slots_of(database: Database, run_id: str, of_study: Sequence[AttemptRecord]) -> tuple[SlotRecord, ...]:
+    """The slots of a run's latest agents as reported; of an agent that never did, from its attempts."""
+    latest = {agent.rank: agent for agent in RunTable(database).agents_of(run_id)}
+    slots: list[SlotRecord] = []
+    for rank, agent in sorted(latest.items()):
+        if agent.report is not None:
+            slots += [_slot(data) for data in agent.report["slots"]]
+        else:
+            mine = [a for a in of_study if (a.run_id, a.rank) == (run_id, rank)]
+            slots += _unreported(mine)
+    return tuple(slots)
+
+
+def _slot(data: dict[str, Any]) -> SlotRecord:
+    plain = dict(data)
+    plain["numa_nodes"] = tuple(plain["numa_nodes"])
+    plain["got_pools"] = tuple(PoolRecord(**pool) for pool in plain["got_pools"])
+    plain["problems"] = tuple(plain["problems"])
+    return SlotRecord(**plain)
+
+
+def _unreported(mine: Sequence[AttemptRecord]) -> list[SlotRecord]:
+    """What the attempts alone tell of the slots of an agent that has not reported (yet)."""
+    slots = []
+    for index in sorted({attempt.slot for attempt in mine}):
+        done = [attempt for attempt in mine if attempt.slot == index]
+        last_end = max((a.end for a in done if a.end is not None), default=done[0].start)
+        slots.append(
+            SlotRecord(
+                rank=done[0].rank,
+                host=done[0].host,
+                slot=index,
+                cpus=done[0].cpus,
+                numa_nodes=(),
+                threads=0,
+                got_cpus=None,
+                got_pools=(),
+                problems=("its agent has not reported",),
+                n_trials=sum(a.objective_s is not None for a in done),
+                n_lost=sum(a.end is not None and a.objective_s is None for a in done),
+                busy_s=sum(a.objective_s or 0.0 for a in done),
+                alive_s=(last_end - done[0].start).total_seconds(),
+            )
+        )
+    return slots

@@ -1,0 +1,50 @@
+"""A worker's way into a run: a work order in, the study and its storage out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+
+from affinity import format_list
+from orchestrator.orders import WorkOrder
+from orchestrator.sampling import TrialSeededSampler, make_pruner
+from orchestrator.storage.attempts import Seat
+from orchestrator.storage.database import Database, open_database
+from orchestrator.storage.run_storage import Listener, RunStorage
+from orchestrator.trial_loop import RunStudy
+
+
+def open_run_study(
+    order: WorkOrder, tools: Mapping[str, Any], listener: Listener, database: Database | None = None
+) -> tuple[RunStudy, RunStorage]:
+    """Open the study of a run for working on it, in ``database`` or in the one that the order names.
+
+    ``tools`` may hold "sampler" and "pruner" objects, which then stand instead of those named in the order.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    database = database or open_database(order.storage_url)
+    study_id = database.rdb.get_study_id_from_name(order.study_name)
+    storage = RunStorage(database, study_id, _seat(order), listener)
+    sampler = tools.get("sampler")
+    if sampler is None:
+        sampler = TrialSeededSampler(order.sampler, order.sampler_args, order.seed)
+    else:
+        sampler.reseed_rng()  # else every worker would draw the same
+    pruner = tools.get("pruner") or make_pruner(order.pruner, order.pruner_args)
+    return RunStudy(order.study_name, storage, sampler, pruner), storage
+
+
+def _seat(order: WorkOrder) -> Seat:
+    pus = order.binding.pus if order.binding else ()
+    return Seat(
+        run_id=order.run_id,
+        agent_id=order.agent_id,
+        slot=order.slot,
+        cpus=format_list(pus),
+        cpu_model=order.cpu_model[:191],
+        slot_width=len(pus),
+        pid=os.getpid(),
+    )

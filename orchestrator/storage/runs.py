@@ -1,0 +1,175 @@
+"""Runs and their agents in the database: identities, heartbeats and ends."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestrator.host import HostProcess
+from orchestrator.records import RunRecord
+from orchestrator.spec import RunSpec
+from orchestrator.storage.database import Database
+from orchestrator.storage.schema import agents, database_now, runs, studies
+
+RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
+STALE_AFTER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A row of ``nano_runs`` with what a launch needs to join it."""
+
+    record: RunRecord
+    study_id: int
+    spec_hash: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAgent:
+    """A row of ``nano_agents``; ``stale`` by the database's clock."""
+
+    agent_id: str
+    run_id: str
+    rank: int
+    process: HostProcess
+    stale: bool
+    ended: bool
+    report: dict[str, Any] | None
+
+
+class RunTable:
+    """Reads and writes ``nano_runs`` and ``nano_agents``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, run_id: str, study_id: int, spec: RunSpec, seed: int) -> None:
+        """Write a new run; a run of that id must not exist."""
+        row = {
+            "run_id": run_id,
+            "study_id": study_id,
+            "owner": _user(),
+            "spec": json.dumps(spec.as_json(), default=repr),
+            "spec_hash": spec.identity_hash(),
+            "seed": seed,
+            "n_trials": spec.n_trials,
+            "claimed": 0,
+            "state": RUNNING,
+            "start_s": time.time(),
+        }
+        self._database.write(lambda c: c.execute(sa.insert(runs).values(row)))
+
+    def find(self, run_id: str) -> StoredRun | None:
+        """The run of that id."""
+        return next(iter(self._select(runs.c.run_id == run_id)), None)
+
+    def of_study(self, study_id: int) -> list[StoredRun]:
+        """All runs on a study, in order of their start."""
+        return self._select(runs.c.study_id == study_id)
+
+    def _select(self, condition: Any) -> list[StoredRun]:
+        query = sa.select(runs).where(condition).order_by(runs.c.start_s)
+        return [_stored_run(row) for row in self._database.read(lambda c: c.execute(query).all())]
+
+    def reopen(self, run_id: str) -> None:
+        """A stopped run goes on: its state is running again."""
+        self._set(run_id, state=RUNNING, reason=None, end_s=None)
+
+    def end(self, run_id: str, state: str, reason: str | None, unless: bool = False) -> bool:
+        """End a running run; True for the one caller that did it (not ``unless`` others are at work)."""
+        if unless:
+            return False
+        mine = sa.and_(runs.c.run_id == run_id, runs.c.state == RUNNING)
+        statement = sa.update(runs).where(mine).values(state=state, reason=reason, end_s=time.time())
+        return self._database.write(lambda c: c.execute(statement).rowcount) == 1
+
+    def _set(self, run_id: str, **values: Any) -> None:
+        statement = sa.update(runs).where(runs.c.run_id == run_id).values(**values)
+        self._database.write(lambda c: c.execute(statement))
+
+    def register_agent(self, agent_id: str, run_id: str, rank: int, process: HostProcess) -> None:
+        """Announce this process as an agent of the run."""
+        row = {
+            "agent_id": agent_id,
+            "run_id": run_id,
+            "rank": rank,
+            "host": process.host,
+            "boot_id": process.boot_id,
+            "pid": process.pid,
+            "pid_start_s": process.start_s,
+            "heartbeat_s": database_now(),
+            "start_s": time.time(),
+        }
+        self._database.write(lambda c: c.execute(sa.insert(agents).values(row)))
+
+    def beat(self, agent_id: str) -> None:
+        """This agent lives: one statement."""
+        statement = sa.update(agents).where(agents.c.agent_id == agent_id).values(heartbeat_s=database_now())
+        self._database.write(lambda c: c.execute(statement))
+
+    def end_agent(self, agent_id: str, report: dict[str, Any] | None = None) -> None:
+        """This agent (or one found dead) takes no further part; ``report`` is what its slots got."""
+        values: dict[str, Any] = {"end_s": time.time()}
+        if report is not None:
+            values["report"] = json.dumps(report)
+        statement = sa.update(agents).where(agents.c.agent_id == agent_id).values(**values)
+        self._database.write(lambda c: c.execute(statement))
+
+    def agents_of(self, run_id: str) -> list[StoredAgent]:
+        """The agents of a run, in order of their start."""
+        stale = (database_now() - agents.c.heartbeat_s > STALE_AFTER_S).label("stale")
+        query = sa.select(agents, stale).where(agents.c.run_id == run_id).order_by(agents.c.start_s)
+        return [_stored_agent(row) for row in self._database.read(lambda c: c.execute(query).all())]
+
+    def rename_study(self, study_id: int, name: str) -> str:
+        """Move a study out of the way: its name gets the time; nothing is deleted. Returns the new name."""
+        replaced = f"{name} (replaced {datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f})"
+        statement = sa.update(studies).where(studies.c.study_id == study_id).values(study_name=replaced)
+        self._database.write(lambda c: c.execute(statement))
+        return replaced
+
+
+def _stored_run(row: sa.Row[Any]) -> StoredRun:
+    record = RunRecord(
+        run_id=row.run_id,
+        owner=row.owner,
+        spec=json.loads(row.spec),
+        n_trials=row.n_trials,
+        claimed=row.claimed,
+        state=row.state,
+        reason=row.reason,
+        start=utc(row.start_s),
+        end=utc(row.end_s) if row.end_s is not None else None,
+    )
+    return StoredRun(record, row.study_id, row.spec_hash, row.seed)
+
+
+def _stored_agent(row: sa.Row[Any]) -> StoredAgent:
+    return StoredAgent(
+        agent_id=row.agent_id,
+        run_id=row.run_id,
+        rank=row.rank,
+        process=HostProcess(row.host, row.boot_id, row.pid, row.pid_start_s),
+        stale=bool(row.stale),
+        ended=row.end_s is not None,
+        report=json.loads(row.report) if row.report else None,
+    )
+
+
+def utc(seconds: float) -> datetime:
+    """Seconds since the epoch as naive UTC, the form of Optuna's tables."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

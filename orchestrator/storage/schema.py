@@ -1,0 +1,154 @@
+"""The tables: the part of Optuna's schema that our own SQL touches, and ours, prefixed ``nano_``.
+
+Optuna's tables are described, never created or changed here (``RDBStorage`` creates them, so that its
+version table is right). Ours hold no foreign key into them: plain Optuna must stay able to delete a study.
+Times of ours are seconds since the epoch, because Optuna's ``DATETIME`` columns keep whole seconds on MySQL.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+_seconds = sa.Float(53)  # a double: microseconds survive
+
+optuna_tables = sa.MetaData()
+
+studies = sa.Table(
+    "studies",
+    optuna_tables,
+    sa.Column("study_id", sa.Integer, primary_key=True),
+    sa.Column("study_name", sa.String(512)),
+)
+
+study_directions = sa.Table(
+    "study_directions",
+    optuna_tables,
+    sa.Column("study_direction_id", sa.Integer, primary_key=True),
+    sa.Column("study_id", sa.Integer),
+    sa.Column("direction", sa.Enum(StudyDirection)),
+    sa.Column("objective", sa.Integer),
+)
+
+trials = sa.Table(
+    "trials",
+    optuna_tables,
+    sa.Column("trial_id", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer),
+    sa.Column("study_id", sa.Integer),
+    sa.Column("state", sa.Enum(TrialState)),
+    sa.Column("datetime_start", sa.DateTime),
+    sa.Column("datetime_complete", sa.DateTime),
+)
+
+trial_values = sa.Table(
+    "trial_values",
+    optuna_tables,
+    sa.Column("trial_value_id", sa.Integer, primary_key=True),
+    sa.Column("trial_id", sa.Integer),
+    sa.Column("objective", sa.Integer),
+    sa.Column("value", sa.Float(53)),
+    sa.Column("value_type", sa.Enum("FINITE", "INF_POS", "INF_NEG", name="trialvaluetype")),
+)
+
+trial_intermediate_values = sa.Table(
+    "trial_intermediate_values",
+    optuna_tables,
+    sa.Column("trial_intermediate_value_id", sa.Integer, primary_key=True),
+    sa.Column("trial_id", sa.Integer),
+)
+
+trial_system_attributes = sa.Table(
+    "trial_system_attributes",
+    optuna_tables,
+    sa.Column("trial_system_attribute_id", sa.Integer, primary_key=True),
+    sa.Column("trial_id", sa.Integer),
+    sa.Column("key", sa.String(512)),
+    sa.Column("value_json", sa.Text),
+)
+
+nano_tables = sa.MetaData()
+
+runs = sa.Table(
+    "nano_runs",
+    nano_tables,
+    sa.Column("run_id", sa.String(191), primary_key=True),
+    sa.Column("study_id", sa.Integer, nullable=False, index=True),
+    sa.Column("owner", sa.String(191), nullable=False),
+    sa.Column("spec", sa.Text, nullable=False),
+    sa.Column("spec_hash", sa.String(64), nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("n_trials", sa.Integer),  # NULL: limited by time alone
+    sa.Column("claimed", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("start_s", _seconds, nullable=False),
+    sa.Column("end_s", _seconds),
+)
+
+agents = sa.Table(
+    "nano_agents",
+    nano_tables,
+    sa.Column("agent_id", sa.String(32), primary_key=True),
+    sa.Column("run_id", sa.String(191), nullable=False, index=True),
+    sa.Column("rank", sa.Integer, nullable=False, quote=True),  # a reserved word in MySQL 8
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("boot_id", sa.String(64), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("pid_start_s", _seconds, nullable=False),
+    sa.Column("heartbeat_s", _seconds, nullable=False),  # the database's clock
+    sa.Column("start_s", _seconds, nullable=False),
+    sa.Column("end_s", _seconds),
+    sa.Column("report", sa.Text().with_variant(MEDIUMTEXT, "mysql")),
+)
+
+attempts = sa.Table(
+    "nano_attempts",
+    nano_tables,
+    sa.Column("token", sa.String(32), primary_key=True),
+    sa.Column("trial_id", sa.Integer, nullable=False, index=True),
+    sa.Column("run_id", sa.String(191), nullable=False),
+    sa.Column("agent_id", sa.String(32), nullable=False),
+    sa.Column("slot", sa.Integer, nullable=False),
+    sa.Column("cpus", sa.Text, nullable=False),
+    sa.Column("cpu_model", sa.String(191), nullable=False),
+    sa.Column("slot_width", sa.Integer, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("start_s", _seconds, nullable=False),
+    sa.Column("end_s", _seconds),
+    sa.Column("objective_s", _seconds),
+    sa.Column("cause", sa.String(64)),
+    sa.Column("exit_status", sa.Integer),
+    sa.Column("peak_rss_mib", _seconds),
+    sa.Index("nano_attempts_run_state", "run_id", "state"),
+    sa.Index("nano_attempts_agent_state", "agent_id", "state"),
+)
+
+
+class database_now(FunctionElement[float]):  # noqa: N801 - an SQL function
+    """Seconds since the epoch by the database's clock: the one clock that all nodes share."""
+
+    type = sa.Float(53)
+    inherit_cache = True
+
+
+@compiles(database_now, "mysql")
+def _now_mysql(element: Any, compiler: Any, **kw: Any) -> str:
+    return "UNIX_TIMESTAMP(NOW(6))"
+
+
+@compiles(database_now, "sqlite")
+def _now_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(database_now, "postgresql")
+def _now_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return "EXTRACT(EPOCH FROM clock_timestamp())"

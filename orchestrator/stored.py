@@ -1,0 +1,25 @@
+"""A stored study: a URL and a name as people give them in, the open database out."""
+
+from __future__ import annotations
+
+from orchestrator.errors import SpecError, StudyError
+from orchestrator.storage.database import Database, open_database, study_names
+from orchestrator.storage.url import chosen_url, masked
+
+
+def open_stored(storage: str | None, study_name: str | None) -> tuple[Database, str, str]:
+    """Database, URL and study name; the name may be missing when the storage holds one study only.
+
+    Raises ``UserError`` when there is no such study; creates no database and no study.
+    """
+    url = chosen_url(storage)
+    if url is None:
+        raise SpecError("Name the storage: --storage URL, or the environment variable NANO_HPO_STORAGE.")
+    names = study_names(url)
+    if study_name is None and len(names) == 1:
+        study_name = names[0]
+    if study_name not in names:
+        there = f"it holds {', '.join(sorted(names)[:8])}" if names else "it holds none"
+        wanted = f"'{study_name}'" if study_name is not None else "to choose: give --study-name"
+        raise StudyError(f"There is no study {wanted} in {masked(url)}; {there}.")
+    return open_database(url), url, study_name

@@ -1,0 +1,156 @@
+"""The truthful result of a study: storage in, ``Summary`` out; tables as CSV, JSON and pandas."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.records import AttemptRecord, RunRecord, SlotRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+    from orchestrator.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a search found, how it went and where it ran.
+
+    ``trials`` is sorted by number. ``wall_s`` is the time during which at least one trial was
+    running; ``trial_s`` the summed seconds inside objectives, so ``trial_s / wall_s`` is the speed-up.
+    """
+
+    study: Study
+    storage_url: str  # masked
+    trials: tuple[FrozenTrial, ...]
+    best_trials: tuple[FrozenTrial, ...]  # one for one objective; the Pareto front for several; may be empty
+    counts: dict[str, int]  # by trial state, every state present
+    runs: tuple[RunRecord, ...]  # in order of their start
+    attempts: tuple[AttemptRecord, ...]  # in order of their start
+    slots: tuple[SlotRecord, ...]  # of the last run
+    wall_s: float
+    trial_s: float
+
+    @property
+    def best_trial(self) -> FrozenTrial:
+        """The best trial of a study with one objective; ``ValueError`` when none is complete."""
+        if len(self.study.directions) > 1:
+            raise ValueError("The study has several objectives; see best_trials, its Pareto front.")
+        if not self.best_trials:
+            raise ValueError("No trial is complete; see counts and the logs of the workers.")
+        return self.best_trials[0]
+
+    @property
+    def best_value(self) -> float:
+        """The value of :attr:`best_trial`."""
+        value = self.best_trial.value
+        assert value is not None
+        return value
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """The parameters of :attr:`best_trial`."""
+        return self.best_trial.params
+
+    def trials_dataframe(self) -> pd.DataFrame:
+        """One row per trial, as Optuna's ``Study.trials_dataframe``."""
+        return self.study.trials_dataframe()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data: what ``--json`` prints and ``summary.json`` holds."""
+        return {
+            "study_name": self.study.study_name,
+            "storage": self.storage_url,
+            "directions": [direction.name.lower() for direction in self.study.directions],
+            "n_trials": len(self.trials),
+            "counts": self.counts,
+            "best_trials": [trial_json(trial) for trial in self.best_trials],
+            "wall_s": round(self.wall_s, 3),
+            "trial_s": round(self.trial_s, 3),
+            "slots": [asdict(slot) for slot in self.slots],
+            "runs": [_plain(asdict(run)) for run in self.runs],
+        }
+
+
+def trial_json(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial as plain data."""
+    duration = trial.duration
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "values": trial.values,
+        "params": trial.params,
+        "duration_s": duration.total_seconds() if duration is not None else None,
+        "user_attrs": trial.user_attrs,
+        "intermediate_values": trial.intermediate_values,
+    }
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in data.items()}
+
+
+def summarise(database: Database, study_name: str, url: str, study: Study | None = None) -> Summary:
+    """Read a study and all that is known of its runs from the storage alone.
+
+    A study made by plain Optuna has no runs, attempts and slots. ``KeyError``: there is none of that name.
+    """
+    import optuna
+
+    from orchestrator.storage.history import attempts_of, slots_of
+    from orchestrator.storage.runs import RunTable
+    from orchestrator.storage.url import masked
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = study or optuna.load_study(study_name=study_name, storage=database.rdb)
+    study_id = database.rdb.get_study_id_from_name(study_name)
+    stored = RunTable(database).of_study(study_id)
+    runs = tuple(run.record for run in stored)
+    trials = tuple(study.get_trials(deepcopy=False))
+    attempts = attempts_of(database, study_id)
+    return Summary(
+        study=study,
+        storage_url=masked(url),
+        trials=trials,
+        best_trials=_best(study, trials),
+        counts=dict(Counter(trial.state.name for trial in trials)),
+        runs=runs,
+        attempts=attempts,
+        slots=slots_of(database, runs[-1].run_id, attempts) if runs else (),
+        wall_s=_covered_s(attempts),
+        trial_s=sum(attempt.objective_s or 0.0 for attempt in attempts) or _durations_s(trials),
+    )
+
+
+def _best(study: Study, trials: Sequence[FrozenTrial]) -> tuple[FrozenTrial, ...]:
+    from optuna.study import StudyDirection
+    from optuna.trial import TrialState
+
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    if not complete:
+        return ()
+    if len(study.directions) > 1:
+        return tuple(study.best_trials)
+    sign = 1 if study.direction is StudyDirection.MINIMIZE else -1
+    return (min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number)),)
+
+
+def _covered_s(attempts: Sequence[AttemptRecord]) -> float:
+    """The seconds during which at least one attempt was on: the length of the union of them all."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    spans = sorted((a.start, a.end or now) for a in attempts)
+    covered, until = 0.0, datetime.min
+    for start, end in spans:
+        covered += max(0.0, (end - max(start, until)).total_seconds())
+        until = max(until, end)
+    return covered
+
+
+def _durations_s(trials: Sequence[FrozenTrial]) -> float:
+    return sum(trial.duration.total_seconds() for trial in trials if trial.duration is not None)

@@ -1,0 +1,175 @@
+"""The trial loop: claim a trial, run the objective, tell; until budget, signal or agent says stop."""
+
+from __future__ import annotations
+
+import logging
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import Trial, TrialState
+
+from orchestrator.errors import BudgetSpent
+from orchestrator.objective import Objective
+from orchestrator.sampling import seed_libraries, stream_seed
+from orchestrator.storage.attempts import CAUSE, StaleAttempt
+from orchestrator.storage.run_storage import RunStorage
+
+log = logging.getLogger("nano_hpo")
+
+_RESERVED_ATTRIBUTE_BYTES = 60_000  # Optuna's attributes are TEXT, 65,535 bytes on MySQL
+
+
+@dataclass(frozen=True, slots=True)
+class TrialOutcome:
+    """How the objective ended: the trial's state, its values, and why it failed (for people)."""
+
+    state: TrialState
+    values: tuple[float, ...] | None
+    cause: str  # "returned", "pruned" or "raised"
+    error: str = ""
+
+
+class Events(Protocol):
+    """Who follows the loop: the agent over a pipe, or the progress view of a search in this process."""
+
+    def claimed(self, number: int) -> None:
+        """A trial was claimed."""
+
+    def sampled(self, params: Mapping[str, Any]) -> None:
+        """Parameters were sampled for it together, before the objective asks for them."""
+
+    def reported(self, number: int, step: int, value: float) -> None:
+        """The objective reported an intermediate value."""
+
+    def told(self, number: int, outcome: TrialOutcome, objective_s: float) -> None:
+        """The trial is finished and stored."""
+
+
+class RunStudy(optuna.Study):
+    """A study whose ``stop()`` ends the run, also when a sampler has run out of combinations."""
+
+    stop_requested = False
+
+    def stop(self) -> None:
+        """Begin no further trial in this run."""
+        self.stop_requested = True
+
+
+def run_trials(
+    study: RunStudy,
+    storage: RunStorage,
+    objective: Objective,
+    study_seed: int,
+    events: Events,
+    may_go_on: Callable[[], bool],
+) -> None:
+    """Run trials in turn until ``may_go_on`` says no, the study is stopped or no ticket is left.
+
+    A failure of the storage, unlike one of the objective, is not the trial's fault: it is raised and the
+    trial stays claimed, to be given back by the agent.
+    """
+    while may_go_on() and not study.stop_requested:
+        try:
+            trial = storage.ask(study)
+        except BudgetSpent:
+            return
+        run_one(study, storage, trial, objective, study_seed, events)
+
+
+def run_one(
+    study: RunStudy,
+    storage: RunStorage,
+    trial: Trial,
+    objective: Objective,
+    study_seed: int,
+    events: Events,
+) -> None:
+    """Run the objective on a claimed trial and store its outcome."""
+    events.claimed(trial.number)
+    if trial.relative_params:
+        events.sampled(trial.relative_params)
+    seed_libraries(stream_seed(study_seed, trial.number))
+    start_s = time.monotonic()
+    outcome = evaluate(objective, trial, len(study.directions))
+    objective_s = time.monotonic() - start_s
+    try:
+        _tell(study, storage, trial, outcome, objective_s)
+        events.told(trial.number, outcome, objective_s)
+    except StaleAttempt:
+        log.warning("Trial %d was given to another worker meanwhile; this result is dropped.", trial.number)
+    finally:
+        storage.leave()
+
+
+def evaluate(objective: Objective, trial: Trial, n_objectives: int) -> TrialOutcome:
+    """Call the objective; exceptions become a FAIL with its traceback in the log."""
+    try:
+        returned = objective(trial)
+    except optuna.TrialPruned:
+        return TrialOutcome(TrialState.PRUNED, None, "pruned")
+    except Exception as error:
+        if is_storage_failure(error):
+            raise
+        log.exception("Trial %d raised:", trial.number)
+        return TrialOutcome(TrialState.FAIL, None, "raised", f"{type(error).__name__}: {error}")
+    return _checked(returned, n_objectives, trial.number)
+
+
+def is_storage_failure(error: BaseException) -> bool:
+    """Whether the database failed, not the user's code."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    ours = optuna.exceptions.StorageInternalError, SQLAlchemyError
+    if not isinstance(error, ours):
+        return False
+    frames, traceback = [], error.__traceback__
+    while traceback is not None:
+        frames.append(traceback.tb_frame.f_globals.get("__name__", ""))
+        traceback = traceback.tb_next
+    return any(name.startswith("optuna.storages") for name in frames)
+
+
+def _checked(returned: Any, n_objectives: int, number: int) -> TrialOutcome:
+    """What the objective returned as one number per objective, or a FAIL that says what is wrong with it."""
+    values: Sequence[Any]
+    values = returned if isinstance(returned, Sequence) and not isinstance(returned, str) else (returned,)
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        return _refused(number, f"the objective returned {returned!r}, not a number")
+    if len(numbers) != n_objectives:
+        return _refused(number, f"the objective returned {len(numbers)} values for {n_objectives} directions")
+    if any(math.isnan(value) for value in numbers):
+        return _refused(number, "the objective returned NaN")
+    return TrialOutcome(TrialState.COMPLETE, numbers, "returned")
+
+
+def _refused(number: int, reason: str) -> TrialOutcome:
+    log.error("Trial %d: %s.", number, reason)
+    return TrialOutcome(TrialState.FAIL, None, "raised", reason)
+
+
+def _tell(
+    study: RunStudy, storage: RunStorage, trial: Trial, outcome: TrialOutcome, objective_s: float
+) -> None:
+    current = storage.current
+    assert current is not None
+    current.cause, current.objective_s = outcome.cause, objective_s
+    current.peak_rss_mib = peak_rss_mib()
+    if outcome.error:
+        storage.set_trial_system_attr(
+            trial._trial_id, CAUSE, f"raised {outcome.error}"[: _RESERVED_ATTRIBUTE_BYTES // 4]
+        )
+    study.tell(trial, outcome.values, outcome.state)
+
+
+def peak_rss_mib() -> float:
+    """The largest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

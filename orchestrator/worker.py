@@ -1,0 +1,123 @@
+"""A worker process, ``python -m orchestrator.worker READ_FD WRITE_FD``: orders in, trials and reports out.
+
+It is started inside its slot by the bind shim, so masks and thread variables are set before anything here
+is imported. Exit status: 0 when the work is done, 2 when the objective does not load, 75 when the storage
+failed (the trial is given back and a new worker takes over).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from affinity import Binding, differences, format_list, observe
+from orchestrator.channel import Channel, keep_private
+from orchestrator.errors import ObjectiveError
+from orchestrator.objective import Objective
+from orchestrator.orders import LoadOrder, WorkOrder
+from orchestrator.trial_loop import TrialOutcome, is_storage_failure, run_trials
+
+DONE, UNLOADABLE, STORAGE_FAILED = 0, 2, 75
+
+
+def main(read_fd: int, write_fd: int) -> int:
+    """Load, wait for the run, work; the exit status."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    keep_private(read_fd, write_fd)
+    wire = Channel(read_fd, write_fd)
+    loading = wire.receive()
+    if loading is None:
+        return DONE
+    try:
+        order = LoadOrder.from_json(loading.data)
+        objective = order.objective.load()
+        tools = _load_tools(order.tools)
+    except ObjectiveError as error:
+        traceback.print_exc()
+        wire.send("unloadable", message=str(error))
+        return UNLOADABLE
+    wire.send("ready")
+    working = wire.receive()
+    if working is None or working.kind != "work":
+        return DONE
+    return _work(WorkOrder.from_json(working.data), objective, tools, wire)
+
+
+def _load_tools(path: Path | None) -> Mapping[str, Any]:
+    """Sampler and pruner objects that a Python caller handed over."""
+    if path is None:
+        return {}
+    import cloudpickle
+
+    loaded: Mapping[str, Any] = cloudpickle.loads(path.read_bytes())
+    return loaded
+
+
+def _work(order: WorkOrder, objective: Objective, tools: Mapping[str, Any], wire: Channel) -> int:
+    from orchestrator.storage.run_study import open_run_study
+
+    try:
+        telling = _Telling(wire, order.binding)
+        study, storage = open_run_study(order, tools, telling)
+        run_trials(study, storage, objective, order.seed, telling, lambda: _may_go_on(wire))
+    except Exception as error:
+        traceback.print_exc()
+        return STORAGE_FAILED if is_storage_failure(error) else 1
+    telling.observed()
+    wire.send("done", stop_run=study.stop_requested)
+    return DONE
+
+
+def _may_go_on(wire: Channel) -> bool:
+    """Whether the agent lives and has not said stop."""
+    return not any(message.kind == "stop" for message in wire.pending()) and not wire.closed
+
+
+class _Telling:
+    """The trial loop's events, told to the agent at once."""
+
+    def __init__(self, wire: Channel, binding: Binding | None) -> None:
+        self._wire = wire
+        self._binding = binding
+        self._has_observed = False
+
+    def claimed(self, number: int) -> None:
+        self._wire.send("claimed", number=number)
+
+    def sampled(self, params: Mapping[str, Any]) -> None:
+        self._wire.send("sampled", params=dict(params))
+
+    def reported(self, number: int, step: int, value: float) -> None:
+        self._wire.send("reported", number=number, step=step, value=value)
+
+    def told(self, number: int, outcome: TrialOutcome, objective_s: float) -> None:
+        self._wire.send(
+            "told",
+            number=number,
+            state=outcome.state.name,
+            values=outcome.values,
+            error=outcome.error,
+            objective_s=objective_s,
+        )
+        if not self._has_observed:  # the objective has loaded its libraries by now
+            self.observed()
+
+    def observed(self) -> None:
+        """What this process really got: the masks of all threads, the thread pools."""
+        seen = observe()
+        self._has_observed = True
+        self._wire.send(
+            "observed",
+            cpus=format_list(seen.pus),
+            pools=[asdict(pool) for pool in seen.pools],
+            problems=list(differences(self._binding, seen)) if self._binding else [],
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,160 @@
+"""Machines for the tests: names come in, folders of snapshots or written sysfs trees go out."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tarfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+from affinity import Topology, read_topology
+from affinity.assemble import CoreFacts, NodeFacts, assemble
+
+SHARED = Path(os.environ.get("NANO_HPO_SHARED", Path(__file__).parents[3] / "shared"))
+SNAPSHOTS = SHARED / "topologies"
+
+
+def index() -> dict[str, dict[str, str]]:
+    """INDEX.tsv by name; empty where the folder is absent."""
+    path = SNAPSHOTS / "INDEX.tsv"
+    if not path.is_file():
+        return {}
+    with path.open() as file:
+        return {row["name"]: row for row in csv.DictReader(file, delimiter="\t")}
+
+
+@cache
+def _unpacked() -> Path:
+    import atexit
+    import shutil
+
+    folder = Path(mkdtemp(prefix="nano-topologies-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def snapshot_root(name: str) -> Path:
+    """The snapshot as a file system root; what the readers never ask for is left packed."""
+    folder = _unpacked() / name
+    with tarfile.open(SNAPSHOTS / index()[name]["file"]) as archive:
+        members = [one for one in archive if _wanted(one)]
+        archive.extractall(folder, members, filter="fully_trusted")
+    return next(path.parent.parent for path in folder.glob("**/sys/devices"))
+
+
+def _wanted(member: tarfile.TarInfo) -> bool:
+    if member.issym() or member.islnk():
+        return False
+    return not any(part in member.name for part in ("/pci", "/sys/class", "/sys/bus", "/run/", "/cpuid"))
+
+
+@cache
+def snapshot(name: str) -> Topology:
+    return read_topology(snapshot_root(name))
+
+
+def write_tree(root: Path, files: Mapping[str, str]) -> Path:
+    """The root, with these files in it."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+CPU = "sys/devices/system/cpu"
+NODE = "sys/devices/system/node"
+
+
+def smt_machine() -> dict[str, str]:
+    """2 packages = 2 nodes = 2 L3 of 2 cores of 2 PUs, siblings i and i + 4, with lists."""
+    files = {f"{CPU}/online": "0-7\n"}
+    for pu in range(8):
+        core, package = pu % 4, pu % 4 // 2
+        here = f"{package * 2}-{package * 2 + 1},{package * 2 + 4}-{package * 2 + 5}"
+        files |= {
+            f"{CPU}/cpu{pu}/topology/core_cpus_list": f"{core},{core + 4}\n",
+            f"{CPU}/cpu{pu}/topology/physical_package_id": f"{package}\n",
+            f"{CPU}/cpu{pu}/cache/index0/level": "1\n",
+            f"{CPU}/cpu{pu}/cache/index0/type": "Data\n",
+            f"{CPU}/cpu{pu}/cache/index0/shared_cpu_list": f"{core},{core + 4}\n",
+            f"{CPU}/cpu{pu}/cache/index3/level": "3\n",
+            f"{CPU}/cpu{pu}/cache/index3/type": "Unified\n",
+            f"{CPU}/cpu{pu}/cache/index3/size": "16384K\n",
+            f"{CPU}/cpu{pu}/cache/index3/shared_cpu_list": f"{here}\n",
+        }
+    for node in range(2):
+        files[f"{NODE}/node{node}/cpulist"] = f"{node * 2}-{node * 2 + 1},{node * 2 + 4}-{node * 2 + 5}\n"
+        files[f"{NODE}/node{node}/meminfo"] = f"Node {node} MemTotal:  8388608 kB\n"
+        files[f"{NODE}/node{node}/distance"] = "10 21\n" if node == 0 else "21 10\n"
+    files["proc/cpuinfo"] = "processor\t: 0\nmodel name\t: Example 9000\n"
+    return files
+
+
+def old_machine() -> dict[str, str]:
+    """Masks only, NUL bytes, CPU 3 offline (no topology folder), package -1, no nodes, no caches."""
+    files = {}
+    for pu in range(3):
+        files[f"{CPU}/cpu{pu}/topology/thread_siblings"] = ("0000000a\n\0", "00000005\n\0")[pu % 2 == 0]
+        files[f"{CPU}/cpu{pu}/topology/physical_package_id"] = "-1\n"
+    files[f"{CPU}/cpu3/online"] = "0\n"
+    return files
+
+
+def odd_nodes() -> dict[str, str]:
+    """Sparse nodes 0, 2, 5, 8: 2 has no memory, 5 and 8 no CPUs; CPUs 2 and 3 are one core of two nodes."""
+    files = {f"{CPU}/online": "0-3\n"}
+    for pu in range(4):
+        siblings = "2-3" if pu > 1 else str(pu)
+        files[f"{CPU}/cpu{pu}/topology/thread_siblings_list"] = siblings
+        files[f"{CPU}/cpu{pu}/topology/physical_package_id"] = "0"
+    for node, cpus, kib, row in (
+        (0, "0-2", 1048576, "10 20 40 30"),
+        (2, "3,1", 0, "20 10 30 50"),
+        (5, "", 2097152, "40 30 10 60"),
+        (8, "", 2097152, "30 50 60 10"),
+    ):
+        files[f"{NODE}/node{node}/cpulist"] = cpus + "\n"
+        files[f"{NODE}/node{node}/meminfo"] = f"Node {node} MemTotal: {kib} kB\n"
+        files[f"{NODE}/node{node}/distance"] = row + "\n"
+    files[f"{NODE}/node0/cpulist"] = "0,2\n"
+    return files
+
+
+def hybrid_machine() -> dict[str, str]:
+    """2 fast cores of 2 PUs (0-3) and 4 slow ones (4-7)."""
+    files = {f"{CPU}/online": "0-7\n", "sys/devices/cpu_core/cpus": "0-3\n", "sys/devices/cpu_atom/cpus": "4-7\n"}
+    for pu in range(8):
+        first = pu - pu % 2
+        siblings = f"{first}-{first + 1}" if pu < 4 else f"{pu}"
+        files[f"{CPU}/cpu{pu}/topology/core_cpus_list"] = siblings
+        files[f"{CPU}/cpu{pu}/topology/physical_package_id"] = "0"
+    return files
+
+
+OWN = {"smt": smt_machine, "old": old_machine, "odd": odd_nodes, "hybrid": hybrid_machine}
+
+
+def ragged(
+    shape: list[list[list[int]]], kinds: int = 1, numbers: list[int] | None = None, memory: bool = True
+) -> Topology:
+    """A machine from nested lists: packages[nodes[LLC-less cores' PU counts]], CPUs renumbered at will."""
+    cores, nodes, pu, node_number = [], [], 0, 0
+    count = sum(map(len, shape))
+    for package, package_nodes in enumerate(shape):
+        for place, node in enumerate(package_nodes):
+            for core, pus in enumerate(node):
+                own = range(pu, pu + pus)
+                pu += pus
+                names = tuple(sorted(numbers[one] for one in own)) if numbers else tuple(own)
+                cores.append(CoreFacts(names, package, node_number, node_number * 64 + core // 3, core % kinds))
+            row = tuple(
+                10 if other == node_number else 12 if other // 99 == package else 21 for other in range(count)
+            )
+            nodes.append(NodeFacts(node_number, 1024 if memory or place else 0, row))
+            node_number += 1
+    return assemble(cores, nodes, source="ragged")

@@ -1,0 +1,207 @@
+"""What all tests share: databases to work on, and no silent skips in continuous integration."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Continuous integration (CI=true) fails when a test is skipped for another reason than these.
+ALLOWED_SKIPS = (
+    "IPEX",  # intel-extension-for-pytorch needs torch 2.8, see the extra `ipex`
+    "PostgreSQL",  # works when installed, but no server is asked for
+)
+
+MARIADB_PROGRAMS = ("mariadbd", "mariadb-install-db")
+START_S = 60.0  # a start that takes longer has failed
+
+
+class MariaDB:
+    """A private MariaDB server in a temporary folder, on its own socket and loopback port; root has no password."""
+
+    def __init__(self) -> None:
+        # Short, because a socket's path may have 107 characters; 0755, because the server's user must enter it.
+        self.folder = Path(tempfile.mkdtemp(prefix="nano-db-", dir="/tmp"))
+        self.folder.chmod(0o755)
+        self.socket = self.folder / "s.sock"
+        self.port = free_port()
+        self._user = self._own_folder()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._install()
+        self.start()
+
+    def url(self, database: str) -> str:
+        """SQLAlchemy's URL of a database, over the socket."""
+        return f"mysql://root@localhost/{database}?unix_socket={self.socket}"
+
+    def tcp_url(self, database: str) -> str:
+        """The same over the loopback port."""
+        return f"mysql://root@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"t_{uuid.uuid4().hex[:12]}"
+        self.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        return self.url(name)
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run one statement as root and return its rows."""
+        import MySQLdb
+
+        with closing(
+            MySQLdb.connect(unix_socket=str(self.socket), user="root", autocommit=True)
+        ) as connection:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def start(self) -> None:
+        """Start the server and return when it answers."""
+        command = [program("mariadbd"), *self._options(), f"--socket={self.socket}", f"--port={self.port}"]
+        command += ["--bind-address=127.0.0.1", f"--log-error={self.folder / 'error.log'}"]
+        command += [f"--pid-file={self.folder / 'pid'}", "--performance-schema=OFF"]
+        command += ["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=16M"]
+        null = subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            command, stdin=null, stdout=null, stderr=null, start_new_session=True
+        )
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"mariadbd did not start:\n{(self.folder / 'error.log').read_text()[-3000:]}"
+                )
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Shut the server down in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the server as a power cut would; `start` brings it back with what was committed."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop and start: every connection is lost, socket and port stay the same."""
+        self.stop()
+        self.start()
+
+    def remove(self) -> None:
+        """Stop the server and delete its folder."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        import MySQLdb
+
+        try:
+            self.execute("SELECT 1")
+        except MySQLdb.OperationalError:
+            return False
+        return True
+
+    def _own_folder(self) -> list[str]:
+        """Root hands the folder to the user `mysql`: the server refuses to run as root."""
+        if os.getuid() != 0:
+            return []
+        mysql = pwd.getpwnam("mysql")
+        os.chown(self.folder, mysql.pw_uid, mysql.pw_gid)
+        return ["--user=mysql"]
+
+    def _options(self) -> list[str]:
+        return ["--no-defaults", *self._user, f"--datadir={self.folder / 'data'}", "--skip-name-resolve"]
+
+    def _install(self) -> None:
+        command = [program("mariadb-install-db"), *self._options(), "--skip-test-db"]
+        command += ["--auth-root-authentication-method=normal"]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+def program(name: str) -> str:
+    """The path of a server's program; Debian keeps some where an ordinary user's PATH does not look."""
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if path is None:
+        raise FileNotFoundError(f"{name} is not installed")
+    return path
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A private server for the whole session; each test makes a database of its own in it."""
+    try:
+        [program(name) for name in MARIADB_PROGRAMS]
+        import MySQLdb  # noqa: F401
+    except (FileNotFoundError, ImportError) as error:
+        pytest.skip(f"MariaDB: {error}")
+    server = MariaDB()
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, once in a SQLite file and once on MariaDB."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'study.db'}"
+    server: MariaDB = request.getfixturevalue("mariadb")
+    return server.create_database()
+
+
+class ForbidSkips:
+    """Makes the session fail when a test was skipped for a reason that is not in `ALLOWED_SKIPS`."""
+
+    def __init__(self) -> None:
+        self.forbidden: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.forbidden and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for line in self.forbidden:
+            terminalreporter.write_line(f"SKIPPED WITHOUT LEAVE: {line}", red=True)
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if not report.skipped or hasattr(report, "wasxfail"):
+            return
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        if not reason.startswith(ALLOWED_SKIPS):
+            self.forbidden.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("CI") == "true":
+        config.pluginmanager.register(ForbidSkips(), "forbid-skips")

@@ -1,0 +1,183 @@
+"""What the orchestrator's tests share: a begun run in a database, and the command line as its user has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.spec import RunSpec
+
+
+@dataclass
+class Ledger:
+    """A run of ``n_trials`` tickets in a real database."""
+
+    database: Any
+    study_id: int
+    run_id: str
+    seats: list[Any] = field(default_factory=list)
+
+    @property
+    def attempts(self):
+        from orchestrator.storage.attempts import AttemptTable
+
+        return AttemptTable(self.database, self.study_id)
+
+    def seat(self, slot: int = 0):
+        from orchestrator.storage.attempts import Seat
+
+        return Seat(self.run_id, "agent", slot, "0", "some CPU", 1, os.getpid())
+
+    def claim(self, slot: int = 0) -> tuple[str, int | None]:
+        token = uuid.uuid4().hex
+        return token, self.attempts.claim(self.seat(slot), token)
+
+    def trials(self):
+        return self.database.rdb.get_all_trials(self.study_id)
+
+
+@pytest.fixture
+def make_ledger(storage_url: str) -> Iterator[Callable[[int], Ledger]]:
+    """Begins a run with so many tickets on the storage at hand."""
+    from optuna.study import StudyDirection
+
+    from orchestrator.host import this_process
+    from orchestrator.storage.database import open_database
+    from orchestrator.storage.runs import RunTable
+
+    opened = []
+
+    def make(n_trials: int) -> Ledger:
+        database = open_database(storage_url)
+        opened.append(database)
+        study_id = database.rdb.create_new_study([StudyDirection.MINIMIZE], "ledger")
+        runs = RunTable(database)
+        runs.create("run", study_id, RunSpec("f", "ledger", n_trials=n_trials), seed=1)
+        runs.register_agent("agent", "run", 0, this_process())
+        return Ledger(database, study_id, "run")
+
+    yield make
+    for database in opened:
+        database.close()
+
+
+@dataclass
+class Finished:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return json.loads(self.out)
+
+
+class CommandLine:
+    """``nano-hpo`` in a directory of its own, as a user has it."""
+
+    def __init__(self, cwd: Path) -> None:
+        self.cwd = cwd
+        self.env = {**os.environ, "COLUMNS": "200"}
+        self.env.pop("NANO_HPO_STORAGE", None)
+
+    def argv(self, *words: object) -> list[str]:
+        return [str(Path(sys.executable).with_name("nano-hpo")), *map(str, words)]
+
+    def __call__(self, *words: object) -> Finished:
+        done = subprocess.run(
+            self.argv(*words), cwd=self.cwd, env=self.env, capture_output=True, text=True, timeout=240
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *words: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.argv(*words),
+            cwd=self.cwd,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+OBJECTIVES = """
+import os, signal, time
+from pathlib import Path
+
+import optuna
+
+def empty(trial):
+    return 1.0
+
+def quadratic(trial):
+    x = trial.suggest_float("x", -5, 5)
+    kind = trial.suggest_categorical("kind", ["a", "b"])
+    for step in range(3):
+        trial.report(x * x + step, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    return x * x
+
+def two(trial):
+    x = trial.suggest_float("x", 0, 1)
+    return x, 1 - x
+
+def bad(trial):
+    raise ValueError("no such layer")
+
+def every_third_fails(trial):
+    trial.suggest_int("k", 0, 9)
+    if trial.number % 3 == 0:
+        raise RuntimeError(f"trial {trial.number}")
+    return 0.0
+
+def slow(trial):
+    x = trial.suggest_float("x", 0, 1)
+    trial.report(x, 0)
+    Path(f"began-{trial.number}").touch()
+    time.sleep(float(os.environ.get("SLOW_S", "60")))
+    return x
+
+def dies_once(trial):
+    x = trial.suggest_float("x", 0, 1)
+    flag = Path(f"died-{trial.number}")
+    if trial.number == 2 and not flag.exists():
+        flag.write_text(repr(x))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+def always_dies(trial):
+    trial.suggest_float("x", 0, 1)
+    if trial.number == 1:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return 0.0
+
+def stops(trial):
+    trial.study.stop()
+    return 0.0
+
+def nothing(trial):
+    return None
+
+number = 3
+"""
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> CommandLine:
+    """The command line in a folder with a space in its name, beside ``job.py`` with some objectives."""
+    folder = tmp_path / "my work"
+    folder.mkdir()
+    (folder / "job.py").write_text(OBJECTIVES)
+    return CommandLine(folder)

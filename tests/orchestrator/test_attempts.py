@@ -1,0 +1,185 @@
+"""The exact budget, on every storage: claims, retries, releases, foreign hands."""
+
+from __future__ import annotations
+
+import threading
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from orchestrator.storage.attempts import CAUSE, Loss, Result, StaleAttempt
+from orchestrator.storage.database import open_database
+
+DONE = Result(TrialState.COMPLETE, (1.5,), "returned", objective_s=0.25, peak_rss_mib=10.0)
+
+
+def test_no_more_trials_are_claimed_than_there_are_tickets(make_ledger):
+    ledger = make_ledger(3)
+    claimed = [ledger.claim()[1] for _ in range(5)]
+    assert None not in claimed[:3]
+    assert claimed[3:] == [None, None]
+    assert [trial.number for trial in ledger.trials()] == [0, 1, 2]
+
+
+def test_a_claim_repeated_with_its_token_gives_the_same_trial(make_ledger):
+    ledger = make_ledger(3)
+    token, trial_id = ledger.claim()
+    assert ledger.attempts.claim(ledger.seat(), token) == trial_id
+    assert len(ledger.trials()) == 1
+
+
+def test_eight_threads_with_connections_of_their_own_claim_exactly_the_budget(make_ledger, storage_url):
+    ledger = make_ledger(40)
+    claimed: list[int] = []
+
+    def work() -> None:
+        mine = open_database(storage_url)
+        own = type(ledger)(mine, ledger.study_id, ledger.run_id)
+        while (trial_id := own.claim()[1]) is not None:
+            claimed.append(trial_id)
+        mine.close()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == len(set(claimed)) == 40
+    assert sorted(trial.number for trial in ledger.trials()) == list(range(40))
+
+
+def test_an_end_stores_state_values_and_attempt_together(make_ledger):
+    ledger = make_ledger(1)
+    token, trial_id = ledger.claim()
+    ledger.attempts.finish(token, trial_id, DONE)
+    ledger.attempts.finish(token, trial_id, DONE)  # the answer was lost: said again
+    (trial,) = ledger.trials()
+    assert (trial.state, trial.values) == (TrialState.COMPLETE, [1.5])
+    assert trial.datetime_complete is not None
+    assert ledger.attempts.counts("run") == {"ended": 1}
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf")])
+def test_infinite_values_are_stored_as_optuna_stores_them(make_ledger, value):
+    ledger = make_ledger(1)
+    token, trial_id = ledger.claim()
+    ledger.attempts.finish(token, trial_id, Result(TrialState.COMPLETE, (value,), "returned"))
+    assert ledger.trials()[0].value == value
+
+
+def test_a_trial_given_back_keeps_number_and_parameters_and_loses_its_reports(make_ledger):
+    ledger = make_ledger(2)
+    token, trial_id = ledger.claim()
+    rdb = ledger.database.rdb
+    rdb.set_trial_param(trial_id, "x", 0.5, FloatDistribution(0, 1))
+    rdb.set_trial_intermediate_value(trial_id, 0, 0.1)
+    rdb.set_trial_system_attr(trial_id, "completed_rung_0", 0.1)
+    rdb.set_trial_system_attr(trial_id, "fixed_params", {"z": 9})
+    loss = Loss("lost: killed by SIGKILL", -9, params={"y": 3, "z": 1})
+    assert ledger.attempts.give_back(token, trial_id, loss, max_retries=3) == "returned"
+    assert ledger.claim()[1] == trial_id
+    (trial,) = ledger.trials()
+    assert (trial.number, trial.state, trial.params) == (0, TrialState.RUNNING, {"x": 0.5})
+    assert trial.intermediate_values == {}
+    assert trial.system_attrs == {"fixed_params": {"y": 3, "z": 9}}
+
+
+def test_a_trial_given_back_is_taken_by_one_worker_only(make_ledger):
+    ledger = make_ledger(1)
+    token, trial_id = ledger.claim()
+    ledger.attempts.give_back(token, trial_id, Loss("lost"), 3)
+    assert [ledger.claim()[1], ledger.claim()[1]] == [trial_id, None]
+
+
+def test_the_late_result_of_a_dead_owner_is_refused(make_ledger):
+    ledger = make_ledger(1)
+    token, trial_id = ledger.claim()
+    ledger.attempts.give_back(token, trial_id, Loss("lost"), 3)
+    with pytest.raises(StaleAttempt):
+        ledger.attempts.finish(token, trial_id, DONE)
+    second, _ = ledger.claim()
+    with pytest.raises(StaleAttempt):
+        ledger.attempts.finish(token, trial_id, DONE)
+    ledger.attempts.finish(second, trial_id, DONE)
+    assert ledger.attempts.counts("run") == {"lost": 1, "ended": 1}
+
+
+def test_giving_back_twice_gives_back_once(make_ledger):
+    ledger = make_ledger(1)
+    token, trial_id = ledger.claim()
+    assert ledger.attempts.give_back(token, trial_id, Loss("lost"), 3) == "returned"
+    assert ledger.attempts.give_back(token, trial_id, Loss("lost"), 3) == "gone"
+
+
+def test_a_trial_that_loses_worker_after_worker_is_failed_for_good_with_its_reason(make_ledger):
+    ledger = make_ledger(1)
+    happened = []
+    for _ in range(3):
+        token, trial_id = ledger.claim()
+        happened.append(ledger.attempts.give_back(token, trial_id, Loss("lost: SIGSEGV"), max_retries=2))
+    (trial,) = ledger.trials()
+    assert happened == ["returned", "returned", "failed"]
+    assert trial.state is TrialState.FAIL
+    assert "3 times" in trial.system_attrs[CAUSE]
+    assert ledger.claim()[1] is None
+    assert ledger.attempts.counts("run")["ended"] == 1
+
+
+def test_a_released_trial_waits_and_is_taken_again_first(make_ledger):
+    ledger = make_ledger(3)
+    token, trial_id = ledger.claim()
+    ledger.attempts.release(token, trial_id, Loss("released"))
+    assert ledger.trials()[0].state is TrialState.WAITING
+    assert ledger.claim()[1] == trial_id
+    assert ledger.trials()[0].state is TrialState.RUNNING
+
+
+def test_trials_given_back_are_released_when_the_run_stops(make_ledger):
+    ledger = make_ledger(1)
+    token, trial_id = ledger.claim()
+    ledger.attempts.give_back(token, trial_id, Loss("lost"), 3)
+    ledger.attempts.release_returned("run")
+    assert ledger.trials()[0].state is TrialState.WAITING
+    assert ledger.claim()[1] == trial_id
+
+
+def test_a_released_trial_that_plain_optuna_finished_counts(make_ledger, storage_url):
+    ledger = make_ledger(2)
+    token, trial_id = ledger.claim()
+    ledger.attempts.release(token, trial_id, Loss("released"))
+    study = optuna.load_study(study_name="ledger", storage=storage_url)
+    assert study.ask()._trial_id == trial_id
+    study.tell(0, 7.0)
+    fresh = ledger.claim()[1]
+    assert fresh not in (None, trial_id)
+    assert ledger.claim()[1] is None
+    assert ledger.attempts.counts("run") == {"ended": 1, "running": 1}
+
+
+def test_enqueued_trials_are_claimed_with_a_ticket(make_ledger, storage_url):
+    ledger = make_ledger(2)
+    study = optuna.load_study(study_name="ledger", storage=storage_url)
+    study.enqueue_trial({"x": 0.125})
+    first, second = ledger.claim()[1], ledger.claim()[1]
+    trials = {trial._trial_id: trial for trial in ledger.trials()}
+    assert trials[first].system_attrs["fixed_params"] == {"x": 0.125}
+    assert trials[second].number == 1
+    assert ledger.claim()[1] is None
+
+
+def test_plain_optuna_and_claims_never_share_a_number(make_ledger, storage_url):
+    ledger = make_ledger(20)
+    study = optuna.load_study(study_name="ledger", storage=storage_url)
+
+    def strange() -> None:
+        for _ in range(20):
+            study.ask()
+
+    thread = threading.Thread(target=strange)
+    thread.start()
+    while ledger.claim()[1] is not None:
+        pass
+    thread.join()
+    assert sorted(trial.number for trial in ledger.trials()) == list(range(40))

@@ -1,0 +1,112 @@
+"""Objectives: found and checked without running them, loaded in the worker, explained in one line."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from orchestrator.errors import ObjectiveError
+from orchestrator.objective import ObjectiveRef, file_objective, pickled_objective
+
+
+@pytest.fixture(autouse=True)
+def _same_imports(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def write(folder, text, name="train_it.py"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_function_of_a_file_is_loaded(tmp_path):
+    path = write(tmp_path, "def objective(trial):\n    return 7\n")
+    ref = file_objective(f"{path}:objective")
+    assert ObjectiveRef.from_json(ref.as_json()).load()(None) == 7
+    assert file_objective(str(path)).function == "objective"
+
+
+def test_checking_does_not_run_the_file(tmp_path):
+    path = write(tmp_path, "open('touched', 'w')\ndef objective(trial): return 1\n")
+    file_objective(f"{path}:objective")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_a_neighbouring_module_is_found_by_the_worker(tmp_path):
+    write(tmp_path, "def value(): return 11\n", "neighbour_module.py")
+    path = write(tmp_path, "import neighbour_module\ndef objective(t): return neighbour_module.value()\n")
+    assert file_objective(f"{path}:objective").load()(None) == 11
+
+
+def test_a_file_named_like_a_module_that_is_loaded_already_is_still_the_one_meant(tmp_path):
+    path = write(tmp_path, "def objective(trial): return 5\n", "json.py")
+    assert file_objective(f"{path}:objective").load()(None) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "word"),
+    [
+        ("def objective(trial): return 1\n", "objectve", "it defines objective"),
+        ("objective = 3\n", "objective", "not callable"),
+        ("def objective(trial) return 1\n", "objective", "line 1 is not Python"),
+        ("if True:\n    def other(t): return 1\n", "objective", "does not define"),
+    ],
+)
+def test_what_the_text_shows_to_be_wrong_is_said_at_once(tmp_path, text, function, word):
+    path = write(tmp_path, text)
+    with pytest.raises(ObjectiveError, match=word):
+        file_objective(f"{path}:{function}")
+
+
+def test_a_missing_file_is_said(tmp_path):
+    with pytest.raises(ObjectiveError, match="no file"):
+        file_objective(f"{tmp_path}/none.py:objective")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("import no_such_library\ndef objective(t): return 1\n", r"no_such_library.*\(line 1\)"),
+        ("import math\n\n1 / 0\ndef objective(t): return 1\n", r"ZeroDivisionError.*\(line 3\)"),
+        ("from json import *\n", "does not define 'objective'"),
+        ("objective = int('3')\n", "not callable"),
+        ("import sys\ndef objective(t): return 1\nsys.exit(4)\n", "SystemExit"),
+    ],
+)
+def test_what_only_importing_shows_is_one_line_with_the_place(tmp_path, text, word):
+    ref = file_objective(f"{write(tmp_path, text)}:objective")
+    with pytest.raises(ObjectiveError, match=word):
+        ref.load()
+
+
+def test_names_bound_in_branches_count(tmp_path):
+    path = write(tmp_path, "try:\n    import nope as objective\nexcept ImportError:\n    objective = len\n")
+    assert file_objective(f"{path}:objective").load() is len
+
+
+def test_a_folder_that_hides_one_of_our_packages_is_refused(tmp_path):
+    write(tmp_path, "", "affinity.py")
+    path = write(tmp_path, "def objective(trial): return 1\n")
+    with pytest.raises(ObjectiveError, match=r"affinity\.py"):
+        file_objective(f"{path}:objective")
+
+
+def test_a_closure_travels_by_value_in_a_private_file(tmp_path):
+    factor = 6
+    ref = pickled_objective(lambda trial: factor * trial, tmp_path / "objective.pkl")
+    assert ref.load()(7) == 42
+    assert ref.path.stat().st_mode & 0o077 == 0
+
+
+def test_what_cannot_be_pickled_is_said(tmp_path):
+    import threading
+
+    lock = threading.Lock()
+    with pytest.raises(ObjectiveError, match="cannot be sent"):
+        pickled_objective(lambda trial: lock, tmp_path / "objective.pkl")

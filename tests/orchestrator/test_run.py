@@ -1,0 +1,470 @@
+"""``nano-hpo run`` as its user has it: real processes, real databases, real kills."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from optuna.trial import TrialState
+
+TRIALS = ("--no-png", "--quiet", "--json")
+
+
+def wait_for(condition, what: str, timeout_s: float = 60.0):
+    """The condition's first true value; fails when it stays false."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    pytest.fail(f"waited {timeout_s} s for {what}")
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """The worker processes of an agent; the shims that have not become one are left out."""
+    found = []
+    for child in psutil.Process(pid).children():
+        try:
+            if "orchestrator.worker" in child.cmdline() and "bind" not in child.cmdline():
+                found.append(child)
+        except psutil.Error:
+            pass
+    return found
+
+
+def states(url: str, name: str) -> dict[str, int]:
+    trials = optuna.load_study(study_name=name, storage=url).get_trials(deepcopy=False)
+    return {state.name: n for state in TrialState if (n := sum(t.state is state for t in trials))}
+
+
+def embedded(cli, run: str = "run-001", study: str = "job") -> str:
+    return f"sqlite:///{cli.cwd}/nano-hpo-runs/{study}/{run}/study.db"
+
+
+def test_two_workers_search_and_leave_every_file(cli):
+    done = cli("run", "job.py:quadratic", "-n", 12, "-p", 2, "--no-png", "--study-name", "first")
+    assert done.code == 0, done.err
+    folder = cli.cwd / "nano-hpo-runs" / "first" / "run-001"
+    assert f"Report:  {folder}/report.html" in done.out
+    assert "12/12 finished" in done.err
+    names = {path.name for path in folder.iterdir()}
+    assert {
+        "run.json",
+        "summary.json",
+        "trials.csv",
+        "trials.json",
+        "report.html",
+        "study.db",
+        "logs",
+    } <= names
+    assert len(list(csv.DictReader((folder / "trials.csv").open()))) == 12
+    assert len(json.loads((folder / "trials.json").read_text())) == 12
+    summary = json.loads((folder / "summary.json").read_text())
+    assert sum(summary["counts"].values()) == 12
+    assert [slot["slot"] for slot in summary["slots"]] == [0, 1]
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_each_worker_got_the_slot_that_was_planned_for_it(cli):
+    done = cli("run", "job.py:quadratic", "-n", 8, "-p", 2, *TRIALS)
+    slots = done.json["slots"]
+    assert all(slot["got_cpus"] == slot["cpus"] and slot["problems"] == [] for slot in slots)
+    assert slots[0]["cpus"] != slots[1]["cpus"]
+    assert all(pool["threads"] == slot["threads"] for slot in slots for pool in slot["got_pools"])
+    assert any(slot["got_pools"] for slot in slots)
+
+
+@pytest.mark.parametrize("n_kills", [10])
+def test_the_budget_is_exact_although_a_worker_is_killed_every_20_trials(cli, storage_url, n_kills):
+    args = ("run", "job.py:empty", "-n", 200, "-p", 2, "--storage", storage_url, "--study-name", "chaos")
+    process = cli.start(*args, "--sampler", "random", "--max-retries", 20, *TRIALS)
+    chance = random.Random(0)
+    for kill in range(1, n_kills):
+        wait_for(lambda n=20 * kill: finished(storage_url) >= n, f"{20 * kill} trials", 120)
+        chance.choice(wait_for(lambda: workers_of(process.pid), "a worker")).kill()
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    trials = optuna.load_study(study_name="chaos", storage=storage_url).get_trials(deepcopy=False)
+    assert states(storage_url, "chaos") == {"COMPLETE": 200}
+    assert sorted(trial.number for trial in trials) == list(range(200))
+    assert json.loads(out)["counts"] == {"COMPLETE": 200}
+
+
+def finished(url: str) -> int:
+    """How many trials the study "chaos" has finished; 0 before it is there."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(url)
+    try:
+        with engine.connect() as connection:
+            query = "SELECT COUNT(*) FROM trials WHERE state = 'COMPLETE'"
+            return int(connection.execute(sa.text(query)).scalar_one())
+    except sa.exc.DBAPIError:
+        return 0
+    finally:
+        engine.dispose()
+
+
+def test_a_trial_whose_worker_died_is_tried_again_with_its_parameters(cli):
+    done = cli("run", "job.py:dies_once", "-n", 6, "-p", 2, "--no-png")
+    assert done.code == 0
+    assert "Trial 2 lost its worker" in done.err
+    assert "SIGKILL" in done.err
+    trial = optuna.load_study(
+        study_name="job-dies_once", storage=embedded(cli, study="job-dies_once")
+    ).trials[2]
+    assert trial.params["x"] == float((cli.cwd / "died-2").read_text())
+    assert states(embedded(cli, study="job-dies_once"), "job-dies_once") == {"COMPLETE": 6}
+
+
+def test_a_trial_that_kills_every_worker_is_failed_and_the_run_goes_on(cli):
+    done = cli("run", "job.py:always_dies", "-n", 5, "-p", 2, "--max-retries", 1, *TRIALS)
+    assert done.code == 0
+    assert done.json["counts"] == {"COMPLETE": 4, "FAIL": 1}
+    assert sum(slot["n_lost"] for slot in done.json["slots"]) == 2
+
+
+def test_a_killed_run_is_finished_by_the_same_command(cli):
+    cli.env["SLOW_S"] = "0.3"
+    args = ("run", "job.py:slow", "-n", 8, "-p", 2, *TRIALS)
+    process = cli.start(*args)
+    wait_for(lambda: (cli.cwd / "began-3").exists(), "trial 3")
+    workers = workers_of(process.pid)
+    process.kill()
+    process.communicate()
+    wait_for(
+        lambda: not any(w.is_running() and w.status() != "zombie" for w in workers), "its workers to die too"
+    )
+    done = cli(*args)
+    assert done.code == 0, done.err
+    url = embedded(cli, study="job-slow")
+    assert states(url, "job-slow") == {"COMPLETE": 8}
+    assert sorted(
+        trial.number for trial in optuna.load_study(study_name="job-slow", storage=url).trials
+    ) == list(range(8))
+    assert len(done.json["runs"]) == 1
+
+
+def test_a_finished_run_is_not_repeated_but_followed_by_a_new_one(cli):
+    assert cli("run", "job.py:quadratic", "-n", 3, *TRIALS).code == 0
+    assert cli("run", "job.py:quadratic", "-n", 3, *TRIALS).code == 0
+    assert states(embedded(cli, "run-002", "job-quadratic"), "job-quadratic") != {}
+    assert sum(states(embedded(cli, "run-001", "job-quadratic"), "job-quadratic").values()) == 3
+
+
+def test_resume_adds_trials_to_the_study_and_counts_its_history(cli, storage_url):
+    args = ("run", "job.py:quadratic", "-n", 4, "--storage", storage_url, "--study-name", "s", *TRIALS)
+    assert cli(*args).code == 0
+    refused = cli(*args)
+    assert (refused.code, refused.out) == (2, "")
+    assert "--resume" in refused.err
+    done = cli(*args, "--resume")
+    assert done.code == 0, done.err
+    assert sum(done.json["counts"].values()) == 8
+    assert len(done.json["runs"]) == 2
+
+
+def test_resume_finds_the_embedded_study_of_the_last_run(cli):
+    args = ("run", "job.py:quadratic", "-n", 3, *TRIALS)
+    cli(*args)
+    assert sum(cli(*args, "--resume").json["counts"].values()) == 6
+    assert sum(cli(*args, "--resume").json["counts"].values()) == 9
+
+
+def test_an_interrupt_releases_what_runs_and_writes_the_report(cli):
+    args = ("run", "job.py:slow", "-n", 6, "-p", 2, "--grace", 0, "--no-png")
+    process = cli.start(*args)
+    wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped by SIGINT" in err
+    url = embedded(cli, study="job-slow")
+    assert states(url, "job-slow") == {"WAITING": 2}
+    params = [trial.params for trial in optuna.load_study(study_name="job-slow", storage=url).trials]
+    assert (cli.cwd / "nano-hpo-runs" / "job-slow" / "run-001" / "report.html").exists()
+    cli.env["SLOW_S"] = "0"
+    assert cli(*args).code == 0
+    assert states(url, "job-slow") == {"COMPLETE": 6}
+    again = optuna.load_study(study_name="job-slow", storage=url).trials
+    assert [trial.params for trial in again[:2]] == params
+    assert [trial.intermediate_values for trial in again[:2]] == [{0: p["x"]} for p in params]
+
+
+def test_a_running_trial_may_finish_within_the_grace(cli):
+    cli.env["SLOW_S"] = "1.5"
+    process = cli.start("run", "job.py:slow", "-n", 6, "-p", 2, *TRIALS)
+    wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert states(embedded(cli, study="job-slow"), "job-slow") == {"COMPLETE": 2}
+
+
+def test_a_second_interrupt_stops_at_once_and_leaves_nothing_running(cli):
+    process = cli.start("run", "job.py:slow", "-n", 6, "-p", 2, "--grace", 600, "--no-png")
+    wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
+    workers = workers_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert "Again: stop at once" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not any(worker.is_running() for worker in workers)
+    assert states(embedded(cli, study="job-slow"), "job-slow") == {"WAITING": 2}
+
+
+def test_a_timeout_begins_no_further_trial(cli):
+    cli.env["SLOW_S"] = "0.2"
+    done = cli("run", "job.py:slow", "--timeout", "1.5", "-p", 2, *TRIALS)
+    assert done.code == 0, done.err
+    assert set(done.json["counts"]) == {"COMPLETE"}
+
+
+def test_a_failing_trial_is_a_fail_with_its_traceback_in_the_log(cli):
+    done = cli("run", "job.py:every_third_fails", "-n", 7, "-p", 2, "--no-png")
+    assert done.code == 0
+    assert "Trial 3 failed: RuntimeError: trial 3" in done.err
+    folder = cli.cwd / "nano-hpo-runs" / "job-every_third_fails" / "run-001"
+    assert states(f"sqlite:///{folder}/study.db", "job-every_third_fails") == {"COMPLETE": 4, "FAIL": 3}
+    logs = "".join(path.read_text() for path in (folder / "logs").iterdir())
+    assert 'raise RuntimeError(f"trial {trial.number}")' in logs
+
+
+def test_a_search_whose_first_trials_all_fail_alike_stops_early_and_says_why(cli):
+    done = cli("run", "job.py:bad", "-n", 100, "-p", 2, "--no-png")
+    assert done.code == 1
+    assert "all failed alike (ValueError: no such layer)" in done.err
+    assert states(embedded(cli, study="job-bad"), "job-bad")["FAIL"] < 10
+
+
+def test_an_objective_that_returns_nothing_says_so(cli):
+    done = cli("run", "job.py:nothing", "-n", 2, "--no-png")
+    assert "the objective returned None, not a number" in done.err
+
+
+def test_study_stop_ends_the_run(cli):
+    done = cli("run", "job.py:stops", "-n", 50, *TRIALS)
+    assert done.code == 0
+    assert done.json["counts"] == {"COMPLETE": 1}
+
+
+def test_a_grid_ends_when_it_is_exhausted(cli):
+    grid = 'search_space={"x": [-1.0, 0.0, 1.0], "kind": ["a"]}'
+    done = cli(
+        "run",
+        "job.py:quadratic",
+        "-n",
+        50,
+        "--sampler",
+        "grid",
+        "--sampler-arg",
+        grid,
+        "--pruner",
+        "none",
+        *TRIALS,
+    )
+    assert done.code == 0, done.err
+    assert done.json["counts"] == {"COMPLETE": 3}
+
+
+def test_two_runs_with_one_worker_and_one_seed_are_identical(cli):
+    def params(run_dir: str) -> list[dict]:
+        done = cli("run", "job.py:quadratic", "-n", 20, "--seed", 5, "--run-dir", run_dir, *TRIALS)
+        assert done.code == 0, done.err
+        rows = json.loads((cli.cwd / run_dir / "trials.json").read_text())
+        return [(row["params"], row["state"]) for row in rows]
+
+    assert params("one") == params("two")
+
+
+def test_several_objectives_give_a_pareto_front(cli):
+    two = ("--direction", "minimize", "--direction", "minimize")
+    done = cli("run", "job.py:two", "-n", 6, *two, *TRIALS)
+    assert done.code == 0, done.err
+    assert len(done.json["best_trials"]) == 6
+
+
+def test_the_same_command_twice_at_once_is_refused_the_second_time(cli):
+    args = ("run", "job.py:slow", "-n", 6, "--grace", 0, *TRIALS)
+    process = cli.start(*args)
+    wait_for(lambda: (cli.cwd / "began-0").exists(), "the first")
+    second = cli(*args)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert second.code == 2
+    assert f"process {process.pid}" in second.err
+
+
+def test_a_plain_optuna_worker_may_join_while_a_run_goes_on(cli, storage_url):
+    cli.env["SLOW_S"] = "0.1"
+    process = cli.start(
+        "run", "job.py:slow", "-n", 20, "-p", 2, "--storage", storage_url, "--study-name", "both", *TRIALS
+    )
+    wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
+    study = optuna.load_study(study_name="both", storage=storage_url)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=10)
+    process.communicate(timeout=120)
+    assert states(storage_url, "both") == {"COMPLETE": 30}
+    trials = optuna.load_study(study_name="both", storage=storage_url).trials
+    assert sorted(trial.number for trial in trials) == list(range(30))
+
+
+def test_the_dashboard_reads_the_study(cli):
+    from optuna_dashboard import wsgi
+
+    cli("run", "job.py:quadratic", "-n", 4, *TRIALS)
+    app = wsgi(embedded(cli, study="job-quadratic"))
+    answers: list[str] = []
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/api/studies/1",
+        "QUERY_STRING": "after=0",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": None,
+    }
+    body = b"".join(app(environ, lambda status, headers: answers.append(status)))
+    assert answers == ["200 OK"]
+    assert len(json.loads(body)["trials"]) == 4
+
+
+def test_report_rebuilds_everything_from_the_storage_alone(cli, storage_url):
+    args = ("--storage", storage_url, "--study-name", "r")
+    cli("run", "job.py:quadratic", "-n", 5, "-p", 2, *args, *TRIALS)
+    done = cli("report", *args, "--run-dir", "again", "--no-png", "--json")
+    assert done.code == 0, done.err
+    assert sum(done.json["counts"].values()) == 5
+    assert len(done.json["slots"]) == 2
+    assert (cli.cwd / "again" / "report.html").stat().st_size > 100_000
+
+
+def test_a_study_of_plain_optuna_gets_a_report_too(cli):
+    url = f"sqlite:///{cli.cwd}/plain.db"
+    study = optuna.create_study(storage=url, study_name="plain")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=4)
+    done = cli("report", "--storage", url, "--no-png", "--json")
+    assert done.code == 0, done.err
+    assert done.json["counts"] == {"COMPLETE": 4}
+
+
+BAD = [
+    (("run", "none.py:objective", "-n", 1), "no file none.py"),
+    (("run", "job.py:quadratik", "-n", 1), "it defines empty, quadratic"),
+    (("run", "job.py:number", "-n", 1), "not callable"),
+    (("run", "broken.py:f", "-n", 1), "no_such_library"),
+    (("run", "job.py:empty"), "--n-trials"),
+    (("run", "job.py:empty", "-n", "x"), "invalid int value"),
+    (("run", "job.py:empty", "-n", 0), "n_trials is 0"),
+    (("run", "job.py:empty", "-n", 1, "--sampler", "randm"), "did you mean random"),
+    (("run", "job.py:empty", "-n", 1, "--pruner", "medium"), "did you mean median"),
+    (("run", "job.py:empty", "-n", 1, "--sampler-arg", "seed"), "KEY=VALUE"),
+    (("run", "job.py:empty", "-n", 1, "-p", 0), "n_parallels is 0"),
+    (("run", "job.py:empty", "-n", 1, "-p", "many"), "'many'"),
+    (("run", "job.py:empty", "-n", 1, "-p", 4000), "4000 slots"),
+    (("run", "job.py:empty", "-n", 1, "--storage", "nonsense"), "not a database URL"),
+    (("run", "job.py:empty", "-n", 1, "--storage", "sqlite:///no/folder/x.db"), "no folder"),
+    (("run", "job.py:empty", "-n", 1, "--storage", "mysql://me:s3cr3t@127.0.0.1:1/db"), "mysql://me:***@127"),
+    (("run", "job.py:empty", "-n", 1, "--resume"), "no study 'job-empty'"),
+    (("run", "job.py:empty", "-n", 1, "--run-dir", "/proc/nowhere"), "not writable"),
+    (("run", "job.py:empty", "-n", 1, "--run-dir", "job.py"), "not writable"),
+    (("run", "job.py:empty", "-n", 1, "--seed", -3), "seed is -3"),
+    (("report",), "--storage"),
+    (("report", "--storage", "sqlite:///nowhere.db"), "There is no study"),
+    (("bind", "-p", 1, "--slot", 1, "--", "true"), "no slot 1"),
+    (("bind", "-p", 1, "--slot", 0, "--", "no-such-command"), "no-such-command"),
+    (("topology", "--synthetic", "lots"), "lots"),
+    (("topology", "--root", "/nowhere"), "/nowhere"),
+    (("topology", "--synthetic", "2 4", "-p", 9), "9 slots"),
+    (("jump",), "jump"),
+    ((), "VERB"),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), BAD, ids=lambda value: " ".join(map(str, value))[:60])
+def test_bad_input_is_one_line_and_exit_code_2_and_writes_nothing(cli, words, expected):
+    (cli.cwd / "broken.py").write_text("import no_such_library\ndef f(trial): return 1\n")
+    before = files(cli.cwd)
+    done = cli(*words)
+    assert done.code == 2, done
+    assert expected in done.err
+    assert len(done.err.strip().splitlines()) == 1, done.err
+    assert (done.out, "s3cr3t" in done.err) == ("", False)
+    assert files(cli.cwd) == before
+
+
+def files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+def test_a_refused_database_is_one_line_with_the_password_masked(cli, mariadb):
+    url = mariadb.create_database().replace("root@", "nobody:s3cr3t@")
+    done = cli("run", "job.py:empty", "-n", 1, "--storage", url)
+    assert done.code == 2
+    assert "Access denied" in done.err
+    assert "s3cr3t" not in done.err
+
+
+def test_directions_that_do_not_match_the_stored_study_are_refused(cli):
+    cli("run", "job.py:quadratic", "-n", 2, *TRIALS)
+    done = cli("run", "job.py:quadratic", "-n", 2, "--resume", "--direction", "maximize")
+    assert done.code == 2
+    assert "minimize, not to maximize" in done.err
+
+
+def test_a_password_appears_in_no_file_and_no_command_line_of_a_run(cli, mariadb):
+    url = mariadb.create_database()
+    mariadb.execute("CREATE USER IF NOT EXISTS 'keeper'@'localhost' IDENTIFIED BY 's3cr3t'")
+    mariadb.execute("GRANT ALL ON *.* TO 'keeper'@'localhost'")
+    cli.env |= {"NANO_HPO_STORAGE": url.replace("root@", "keeper:s3cr3t@"), "SLOW_S": "1"}
+    process = cli.start("run", "job.py:slow", "-n", 2, "-p", 2, "--study-name", "secret", *TRIALS)
+    wait_for(lambda: (cli.cwd / "began-0").exists(), "the first trial")
+    children = psutil.Process(process.pid).children(recursive=True)
+    lines = [" ".join(child.cmdline()) for child in children]
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert lines
+    assert not any("s3cr3t" in text for text in [*lines, out, err])
+    written = [path for path in files(cli.cwd) if path.is_file()]
+    assert not any(b"s3cr3t" in path.read_bytes() for path in written)
+    run = json.loads((cli.cwd / "nano-hpo-runs" / "secret" / "run-001" / "run.json").read_text())
+    assert "keeper:***@" in run["spec"]["storage_url"]
+
+
+def test_bind_runs_a_command_inside_a_slot(cli):
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) < 2:
+        pytest.skip("one CPU only: there is no slot 1")
+    code = "import os; print(sorted(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'])"
+    done = cli("bind", "-p", len(cpus), "--slot", 1, "--", "python3", "-c", code)
+    assert done.code == 0, done.err
+    assert done.out.split("]")[0].count(",") == 0
+    assert done.out.strip().endswith(" 1")
+
+
+def test_topology_as_json_has_the_documented_shape(cli):
+    data = cli("topology", "--synthetic", "2 4 2", "-p", 4, "--json").json
+    assert data["allowed"] == list(range(16))
+    assert [slot["index"] for slot in data["slots"]] == [0, 1, 2, 3]
+    assert {"index", "pus", "cores", "numa_nodes", "threads"} <= set(data["slots"][0])
+    assert all("source" in constraint for constraint in cli("topology", "--json").json["constraints"])
+
+
+def test_help_imports_nothing_heavy(cli):
+    cli.env["PYTHONPROFILEIMPORTTIME"] = "1"
+    done = cli("--help")
+    assert done.code == 0
+    loaded = {line.rsplit("|", 1)[-1].strip().partition(".")[0] for line in done.err.splitlines()}
+    assert "orchestrator" in loaded
+    heavy = {"torch", "tensorflow", "plotly", "pandas", "optuna", "sqlalchemy", "numpy", "rich", "psutil"}
+    assert loaded & heavy == set()

@@ -1,0 +1,84 @@
+"""Settings are checked when made; passwords never show."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from orchestrator.errors import SpecError, StorageError
+from orchestrator.spec import RunSpec, default_study_name
+from orchestrator.storage.url import checked, masked, sqlite_path
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({}, "--n-trials"),
+        ({"n_trials": 0}, "n_trials is 0"),
+        ({"timeout_s": -1.0}, "timeout is -1"),
+        ({"n_trials": 1, "n_parallels": 0}, "n_parallels is 0"),
+        ({"n_trials": 1, "directions": ("up",)}, "up"),
+        ({"n_trials": 1, "directions": ()}, "missing"),
+        ({"n_trials": 1, "seed": -1}, "seed is -1"),
+        ({"n_trials": 1, "study_name": ""}, "study name"),
+        ({"n_trials": 1, "study_name": "x" * 513}, "513"),
+        ({"n_trials": 1, "max_retries": -1}, "max_retries"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_by_name(settings, word):
+    with pytest.raises(SpecError, match=word):
+        RunSpec(**{"objective": "f", "study_name": "s", **settings})
+
+
+def test_the_same_command_has_the_same_identity_whatever_its_width():
+    one = RunSpec("f", "s", n_trials=10, n_parallels=1)
+    wide = RunSpec("f", "s", n_trials=10, n_parallels=8, timeout_s=5.0, resume=True)
+    other = RunSpec("f", "s", n_trials=11)
+    assert one.identity_hash() == wide.identity_hash() != other.identity_hash()
+
+
+def test_the_written_settings_hold_no_password():
+    spec = RunSpec("f", "s", n_trials=1, storage_url="mysql://me:s3cr3t@host/db")
+    assert "s3cr3t" not in json.dumps(spec.as_json())
+    assert "s3cr3t" not in spec.identity_hash()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://me:s3cr3t@host/db",
+        "mysql+pymysql://me:s3cr3t@host:3306/db?charset=utf8mb4",
+        "postgresql://me:s3cr3t@host",
+        "could not open mysql://me:s3cr3t@host/db: refused",
+        "mysql://me:s3c@r3t/s3cr3t@host/db",
+        "mysql://me@host/db?password=s3cr3t&x=1",
+        "'mysql://me:s3cr3t@[::1]:3306/db'",
+    ],
+)
+def test_a_masked_text_holds_no_password(text):
+    assert "s3cr3t" not in masked(text)
+    assert "***" in masked(text)
+    assert "host" in masked(text) or "::1" in masked(text)
+
+
+def test_a_text_without_password_is_left_alone():
+    for text in ("mysql://me@host/db", "sqlite:///a/b.db", "mail me: a@b.c"):
+        assert masked(text) == text
+
+
+@pytest.mark.parametrize("url", ["digits.db", "redis://host", "mysql:/host/db", ""])
+def test_what_is_no_database_url_is_refused(url):
+    with pytest.raises(StorageError):
+        checked(url)
+
+
+def test_a_relative_sqlite_file_becomes_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sqlite_path(checked("sqlite:///a b.db")) == tmp_path.resolve() / "a b.db"
+    assert sqlite_path("sqlite://") is None
+
+
+def test_a_study_is_named_after_its_file():
+    assert default_study_name("/a/b/digits.py:objective") == "digits"
+    assert default_study_name("/a/b/digits.py:other") == "digits-other"

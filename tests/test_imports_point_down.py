@@ -1,0 +1,91 @@
+"""Dependencies run one way, bigdl.nano → orchestrator → launchers → affinity, and no room below the top loads a
+deep-learning framework, not even inside a function."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("affinity", "launchers", "orchestrator", "bigdl")  # each may import those before it
+FRAMEWORKS = {"torch", "tensorflow", "keras", "tf_keras", "pytorch_lightning", "lightning"}
+
+
+def violations(sources: Mapping[str, str]) -> list[str]:
+    """One line for each import that points up, or to a framework; `sources` are texts by their relative path."""
+    return [
+        f"{path}:{line}: imports {name}"
+        for path, text in sources.items()
+        for name, line in imported_names(ast.parse(text))
+        if name in forbidden_in(Path(path).parts[0])
+    ]
+
+
+def forbidden_in(room: str) -> set[str]:
+    above = set(ROOMS[ROOMS.index(room) + 1 :])
+    return above if room == "bigdl" else above | FRAMEWORKS
+
+
+def imported_names(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """The root package of every absolute import, wherever it stands, and its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0], node.lineno
+        elif isinstance(node, ast.Call) and (name := name_of_import_call(node)):
+            yield name.partition(".")[0], node.lineno
+
+
+def name_of_import_call(call: ast.Call) -> str | None:
+    """The constant in `import_module("torch")` and its like."""
+    function = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    first = call.args[0] if call.args else None
+    if function in {"import_module", "__import__"} and isinstance(first, ast.Constant):
+        return str(first.value)
+    return None
+
+
+def sources_of_the_rooms() -> dict[str, str]:
+    files = (file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py")))
+    return {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in files}
+
+
+def test_every_room_imports_only_rooms_below_it_and_no_framework() -> None:
+    assert violations(sources_of_the_rooms()) == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_is_looked_at(room: str) -> None:
+    assert any(path.startswith(f"{room}/") for path in sources_of_the_rooms())
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("affinity/x.py", "import launchers"),
+        ("affinity/deep/x.py", "from orchestrator.spec import RunSpec"),
+        ("launchers/x.py", "def f():\n    from orchestrator import search"),
+        ("launchers/x.py", "import affinity, bigdl.nano"),
+        ("orchestrator/x.py", "import importlib\nimportlib.import_module('bigdl.nano')"),
+        ("orchestrator/x.py", "if TYPE_CHECKING:\n    import torch.nn as nn"),
+        ("affinity/x.py", "__import__('tensorflow')"),
+    ],
+)
+def test_an_import_that_points_up_or_to_a_framework_is_caught(path: str, text: str) -> None:
+    (line,) = violations({path: text})
+    assert line.startswith(f"{path}:")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("affinity/x.py", "from .slots import Slot\nimport json"),
+        ("launchers/x.py", "from affinity import Binding\nfrom .torch import x"),
+        ("orchestrator/x.py", "import launchers, affinity, optuna"),
+        ("bigdl/nano/x.py", "import torch\nfrom orchestrator import search"),
+    ],
+)
+def test_an_import_that_points_down_is_allowed(path: str, text: str) -> None:
+    assert violations({path: text}) == []
