@@ -45,9 +45,10 @@ class Allowance:
     def describe(self) -> str:
         """One line: «16 PUs, 8 allowed by the scheduler mask, quota 4.0 CPUs from cgroup ...»."""
         online = [one for one in self.constraints if one.kind == "online"]
-        total = len(online[0].pus or ()) if online else len(self.pus)
+        machine = set(online[0].pus or ()) if online else set(self.pus)
+        total = len(machine)
         parts = [f"{total} PU{'s' * (total != 1)}"]
-        cutting = [one for one in self.constraints if one.pus is not None and len(one.pus) < total]
+        cutting = [one for one in self.constraints if one.pus is not None and not machine <= set(one.pus)]
         if cutting:
             kinds = dict.fromkeys(one.kind for one in cutting)
             parts.append(f"{len(self.pus)} allowed by the {' and the '.join(kinds)}")

@@ -44,8 +44,9 @@ def _read_cache(folder: str, pu: int) -> Cache | None:
     level = read_int(f"{folder}/level")
     if level is None or level < 2 or read_text(f"{folder}/type") not in ("Unified", "", None):
         return None
-    pus = read_cpus(f"{folder}/shared_cpu_list", f"{folder}/shared_cpu_map")
-    if pus is None or pu not in pus:
+    # A cache whose map is empty (old ia64 kernels) is the PU's own, as hwloc reads it.
+    pus = read_cpus(f"{folder}/shared_cpu_list", f"{folder}/shared_cpu_map") or (pu,)
+    if pu not in pus:
         return None
     return Cache(level, pus, _size_kib(read_text(f"{folder}/size")))
 

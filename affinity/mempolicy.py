@@ -32,15 +32,18 @@ _BITS = 1024
 
 
 def set_policy(policy: Policy, nodes: tuple[int, ...]) -> str:
-    """Sets this thread's policy; '' on success, else the one line why memory stays where the kernel puts it.
+    """Sets this thread's policy; '' when all is well, else the one line why memory comes from elsewhere.
 
     "preferred" takes memory from these nodes while they have any (several: Linux 5.15), "bind" from these
-    alone, "default" from the node each thread runs on. Nothing is raised: EPERM (containers), ENOSYS and
-    EINVAL cost some speed, never the work.
+    alone, "default" from the node each thread runs on; without nodes the policy is left as it is. Nothing is
+    raised: EPERM (containers), ENOSYS and EINVAL cost some speed, never the work.
     """
-    if policy == "default" or not nodes:
-        mode, nodes = _MODES.index("default"), ()
-    elif policy == "bind":
+    if policy == "default":
+        _set(_MODES.index("default"), ())  # a kernel that refuses this has nothing else set
+        return ""
+    if not nodes:
+        return ""
+    if policy == "bind":
         mode = _MODES.index("bind")
     else:
         mode = _MODES.index("preferred" if len(nodes) == 1 else "preferred many")

@@ -337,7 +337,7 @@ class Agent:
                 self._say_goodbye(self._run)
         finally:
             self._selector.close()
-            self._view.close(self._snapshot())
+            self._view.close(self._snapshot() if self._run is not None else None)
 
     def _say_goodbye(self, run: RunHandle) -> None:
         host = this_process().host

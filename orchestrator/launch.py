@@ -91,7 +91,7 @@ def _place(spec: RunSpec, run_dir: Path | None) -> Place:
 def _read_written(paths: RunPaths) -> dict[str, Any] | None:
     try:
         written: dict[str, Any] = json.loads(paths.spec.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter is said when the folder is made
         return None
     except (OSError, ValueError) as error:
         raise RunDirError(f"{paths.spec} cannot be read ({error}); choose another --run-dir.") from None

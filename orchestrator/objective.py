@@ -111,8 +111,8 @@ def _require_bound(path: Path, function: str) -> None:
         raise ObjectiveError(f"{path} cannot be read: {error.strerror}.") from None
     bound = _bound_names(tree)
     if "*" not in bound and function not in bound:
-        callables = ", ".join(name for name in bound if not name.startswith("_")) or "nothing"
-        raise ObjectiveError(f"{path} does not define '{function}'; it defines {callables}.")
+        there = ", ".join(name for name, how in bound.items() if how == "definition") or "no function"
+        raise ObjectiveError(f"{path} does not define '{function}'; it defines {there}.")
     if bound.get(function) == "constant":
         raise ObjectiveError(
             f"'{function}' in {path} is not callable; name a function of one argument, trial."

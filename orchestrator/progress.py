@@ -50,8 +50,8 @@ class View(Protocol):
     def refresh(self, snapshot: Snapshot) -> None:
         """The state now; called often."""
 
-    def close(self, snapshot: Snapshot) -> None:
-        """The state at the end."""
+    def close(self, snapshot: Snapshot | None) -> None:
+        """The state at the end; None when the run did not begin."""
 
 
 class Silent:
@@ -69,7 +69,7 @@ class Silent:
     def refresh(self, snapshot: Snapshot) -> None:
         """Show nothing."""
 
-    def close(self, snapshot: Snapshot) -> None:
+    def close(self, snapshot: Snapshot | None) -> None:
         """Show nothing."""
 
 
@@ -98,9 +98,10 @@ class PlainLines(Silent):
         if time.monotonic() >= self._next_s and snapshot.tally.finished != self._shown:
             self._show(snapshot)
 
-    def close(self, snapshot: Snapshot) -> None:
+    def close(self, snapshot: Snapshot | None) -> None:
         """The state at the end."""
-        self._show(snapshot)
+        if snapshot is not None:
+            self._show(snapshot)
 
     def _show(self, snapshot: Snapshot) -> None:
         self.note(state_line(snapshot))
@@ -115,7 +116,6 @@ class LiveTable(Silent):
         from rich.live import Live
 
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._live.start()
         self._next_s = 0.0
 
     def note(self, text: str) -> None:
@@ -135,12 +135,14 @@ class LiveTable(Silent):
         """Redraw, at most twice a second."""
         if time.monotonic() >= self._next_s:
             self._next_s = time.monotonic() + _REFRESH_S
+            self._live.start()  # not earlier: bad input leaves the terminal alone
             self._live.update(_render(snapshot), refresh=True)
 
-    def close(self, snapshot: Snapshot) -> None:
+    def close(self, snapshot: Snapshot | None) -> None:
         """Remove the table and leave the state at the end."""
         self._live.stop()
-        self._live.console.print(state_line(snapshot), markup=False, highlight=False)
+        if snapshot is not None:
+            self._live.console.print(state_line(snapshot), markup=False, highlight=False)
 
 
 def view_for_terminal() -> View:
@@ -177,7 +179,9 @@ def lost_line(slot: int, number: int | None, how: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """``4.5 s``, ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

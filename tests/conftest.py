@@ -22,23 +22,21 @@ ALLOWED_SKIPS = (
     "PostgreSQL",  # works when installed, but no server is asked for
 )
 
-MARIADB_PROGRAMS = ("mariadbd", "mariadb-install-db")
+MARIADB_PROGRAMS = ("mariadbd", "mariadb-install-db", "setpriv")
 START_S = 60.0  # a start that takes longer has failed
 
 
 class MariaDB:
-    """A private MariaDB server in a temporary folder, on its own socket and loopback port; root has no password."""
+    """A private MariaDB server in a temporary folder, on its own socket and port; root has no password."""
 
     def __init__(self) -> None:
-        # Short, because a socket's path may have 107 characters; 0755, because the server's user must enter it.
+        # Short: a socket's path may have 107 characters. 0755: the server's user must enter it.
         self.folder = Path(tempfile.mkdtemp(prefix="nano-db-", dir="/tmp"))
         self.folder.chmod(0o755)
         self.socket = self.folder / "s.sock"
         self.port = free_port()
         self._user = self._own_folder()
         self._process: subprocess.Popen[bytes] | None = None
-        self._install()
-        self.start()
 
     def url(self, database: str) -> str:
         """SQLAlchemy's URL of a database, over the socket."""
@@ -67,7 +65,15 @@ class MariaDB:
 
     def start(self) -> None:
         """Start the server and return when it answers."""
-        command = [program("mariadbd"), *self._options(), f"--socket={self.socket}", f"--port={self.port}"]
+        if not (self.folder / "data").exists():
+            self._install()
+        command = [
+            *self._lifeline(),
+            program("mariadbd"),
+            *self._options(),
+            f"--socket={self.socket}",
+            f"--port={self.port}",
+        ]
         command += ["--bind-address=127.0.0.1", f"--log-error={self.folder / 'error.log'}"]
         command += [f"--pid-file={self.folder / 'pid'}", "--performance-schema=OFF"]
         command += ["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=16M"]
@@ -124,6 +130,11 @@ class MariaDB:
         os.chown(self.folder, mysql.pw_uid, mysql.pw_gid)
         return ["--user=mysql"]
 
+    def _lifeline(self) -> list[str]:
+        """Lets the server shut down when pytest is killed; a later change of user would undo it (prctl(2))."""
+        as_mysql = ["--reuid=mysql", "--regid=mysql", "--clear-groups"] if self._user else []
+        return [program("setpriv"), *as_mysql, "--pdeathsig=TERM"]
+
     def _options(self) -> list[str]:
         return ["--no-defaults", *self._user, f"--datadir={self.folder / 'data'}", "--skip-name-resolve"]
 
@@ -158,6 +169,7 @@ def mariadb() -> Iterator[MariaDB]:
         pytest.skip(f"MariaDB: {error}")
     server = MariaDB()
     try:
+        server.start()
         yield server
     finally:
         server.remove()

@@ -1,5 +1,5 @@
-"""Dependencies run one way, bigdl.nano → orchestrator → launchers → affinity, and no room below the top loads a
-deep-learning framework, not even inside a function."""
+"""Dependencies run one way, bigdl.nano → orchestrator → launchers → affinity, and no room below the top loads
+a deep-learning framework, not even inside a function."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ FRAMEWORKS = {"torch", "tensorflow", "keras", "tf_keras", "pytorch_lightning", "
 
 
 def violations(sources: Mapping[str, str]) -> list[str]:
-    """One line for each import that points up, or to a framework; `sources` are texts by their relative path."""
+    """One line for each import that points up, or to a framework; `sources` are texts by relative path."""
     return [
         f"{path}:{line}: imports {name}"
         for path, text in sources.items()

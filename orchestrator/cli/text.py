@@ -73,7 +73,8 @@ def _slot_line(slot: SlotRecord) -> str:
     pools = ", ".join(f"{pool.library} {pool.threads}" for pool in slot.got_pools) or "no pools seen"
     lost = f", {slot.n_lost} lost" if slot.n_lost else ""
     got = slot.got_cpus or "unknown"
+    threads = "1 thread" if slot.threads == 1 else f"{slot.threads} threads"
     return (
-        f"{slot.host} CPUs {slot.cpus} (got {got}), {slot.threads} threads (got {pools}), "
+        f"{slot.host} CPUs {slot.cpus} (got {got}), {threads} (got {pools}), "
         f"{slot.n_trials} trials{lost}, {busy:.0f} % busy"
     )

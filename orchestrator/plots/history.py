@@ -7,22 +7,37 @@ import plotly.graph_objects as go
 from optuna.trial import TrialState
 
 from orchestrator.plots import thin
-from orchestrator.plots.style import BLUE, GREY, LEGEND, ORANGE, VERMILLION, UndrawableError, styled
+from orchestrator.plots.style import BLUE, GREY, LEGEND, ORANGE, VERMILLION, UndrawableError, styled, titled
 from orchestrator.plots.view import StudyView, finite
 
 
 def history_figure(view: StudyView, name: str) -> go.Figure:
-    """Every value by trial number, and the best so far, of a view with one objective."""
+    """Every value by trial number of a view with one objective; the best so far unless it has a target."""
     if not finite(view.complete(), lambda trial: trial.values[0]):
         raise UndrawableError("No trial is complete with a finite value yet.")
     figure = optuna.visualization.plot_optimization_history(view, target_name=name)
     figure.update_traces(selector={"mode": "lines"}, name="best so far", line={"shape": "hv", "width": 2.5})
     figure.update_traces(selector={"mode": "markers"}, marker={"size": 6, "opacity": 0.65})
+    if view.target is not None:  # nobody said which direction of a target is better
+        figure.data = [trace for trace in figure.data if trace.mode != "lines"]
     notes = thin.thin_points(figure)
-    figure = styled(figure, "Optimization history", notes)
+    figure = styled(figure, titled("Optimization history", name), notes)
     figure.update_xaxes(title_text="trial number")
     figure.update_yaxes(title_text=name)
     return figure.update_layout(legend=LEGEND)
+
+
+def compared_figure(views: list[StudyView], name: str, error_bar: bool) -> go.Figure:
+    """The histories of several studies beside each other, or their mean with error bars."""
+    target = (lambda trial: trial.values[0]) if any(view.target for view in views) else None
+    figure = optuna.visualization.plot_optimization_history(
+        views, target=target, target_name=name, error_bar=error_bar
+    )
+    if not figure.data:
+        raise UndrawableError("No trial is complete yet.")
+    figure = styled(figure, "Optimization history", thin.thin_points(figure))
+    figure.update_xaxes(title_text="trial number")
+    return figure.update_yaxes(title_text=name)
 
 
 def intermediate_figure(view: StudyView) -> go.Figure:

@@ -12,8 +12,8 @@ from optuna.importance import BaseImportanceEvaluator, PedAnovaImportanceEvaluat
 from optuna.trial import FrozenTrial
 
 from orchestrator.plots.labels import literal
-from orchestrator.plots.style import UndrawableError, styled
-from orchestrator.plots.view import StudyView, Target, finite
+from orchestrator.plots.style import PLAIN_NAMES, UndrawableError, styled
+from orchestrator.plots.view import StudyView, Target, finite, objective_names
 from orchestrator.records import AttemptRecord
 
 _NAMES = {
@@ -91,15 +91,43 @@ def importance_figure(
     return figure.update_traces(marker_line_width=0)
 
 
-def value_importance_figure(view: StudyView, name: str) -> go.Figure:
-    """What brings the objective of a view with one objective into its best tenth."""
-    values = importances(view)
-    notes = [f"Which parameters decide whether a trial is among the best 10 % by {name}.", *_few(view)]
-    return importance_figure({name: (view, values)}, f"Importance for {_article(name)} (PED-ANOVA)", notes)
+def value_importance_figure(
+    view: StudyView,
+    name: str,
+    evaluator: BaseImportanceEvaluator | None = None,
+    params: list[str] | None = None,
+) -> go.Figure:
+    """What decides about the values of a view with one objective; the evaluator stands in the title."""
+    used = evaluator or PedAnovaImportanceEvaluator()
+    values = importances(view, evaluator=used, params=params)
+    title = f"Importance for {_article(name)} ({evaluator_name(used)})"
+    return importance_figure({name: (view, values)}, title, [*meaning(view, name, used), *_few(view)])
+
+
+def several_importances_figure(
+    view: StudyView, evaluator: BaseImportanceEvaluator | None, params: list[str] | None
+) -> go.Figure:
+    """One group of bars for each objective, each in its own direction."""
+    used = evaluator or PedAnovaImportanceEvaluator()
+    groups = {}
+    for index, name in enumerate(objective_names(view.source)):
+        part = view.of_objective(index)
+        groups[name] = (part, importances(part, evaluator=used, params=params))
+    title = f"Importance for each objective ({evaluator_name(used)})"
+    return importance_figure(groups, title, [*meaning(view, "each objective", used), *_few(view)])
+
+
+def meaning(view: StudyView, name: str, evaluator: BaseImportanceEvaluator) -> list[str]:
+    """What PED-ANOVA's numbers say; nothing about other evaluators."""
+    if not isinstance(evaluator, PedAnovaImportanceEvaluator):
+        return []
+    if view.target is not None:
+        return [f"Which parameters decide whether a trial is among the 10 % with the lowest {name}."]
+    return [f"Which parameters decide whether a trial is among the best 10 % by {name}."]
 
 
 def _article(name: str) -> str:
-    return "the value" if name == "objective value" else name
+    return "the value" if name in PLAIN_NAMES else name
 
 
 def _few(view: StudyView) -> list[str]:
@@ -161,7 +189,7 @@ def duration_importance_figure(view: StudyView, attempts: Sequence[AttemptRecord
     found = durations(view.complete(), attempts)
     part = view.only(found.seconds)
     values = importances(part, target=lambda trial: found.seconds[trial.number])
-    meaning = "Which parameters decide whether a trial is among the fastest 10 %."
-    notes = [meaning, *found.notes, *_few(part)]
+    fast = "Which parameters decide whether a trial is among the fastest 10 %."
+    notes = [fast, *found.notes, *_few(part)]
     title = "Importance for the duration (PED-ANOVA)"
     return importance_figure({"duration (s)": (part, values)}, title, notes)

@@ -12,29 +12,29 @@ from optuna.trial import FrozenTrial
 
 from orchestrator.plots import thin
 from orchestrator.plots.importance import importances
-from orchestrator.plots.style import FULL_SCALE, UndrawableError, styled
+from orchestrator.plots.style import FULL_SCALE, UndrawableError, styled, titled
 from orchestrator.plots.view import StudyView, finite
 
 MAX_CONTOUR_PARAMS = 4
 
 
-def parallel_figure(view: StudyView, name: str) -> go.Figure:
-    """One line a trial through its value(s) and all its parameters."""
+def parallel_figure(view: StudyView, name: str, params: list[str] | None = None) -> go.Figure:
+    """One line a trial through its value(s) and the given parameters (labels of the view), else all."""
     if not finite(view.complete(), lambda trial: trial.values[0]):
         raise UndrawableError("No trial is complete with a finite value yet.")
     if not view.labels:
         raise UndrawableError("The trials have no parameters.")
     part, notes = thin.best_and_even(view, thin.MAX_PARALLEL)
-    figure = optuna.visualization.plot_parallel_coordinate(part, target_name=name)
+    figure = optuna.visualization.plot_parallel_coordinate(part, params, target_name=name)
     figure = styled(figure, "Parallel coordinates", notes, height=480)
-    _name_axes(figure, part)
+    _name_axes(figure, params or [name for trial in part.complete() for name in trial.params])
     _darken(figure)
     return figure
 
 
-def _name_axes(figure: go.Figure, view: StudyView) -> None:
+def _name_axes(figure: go.Figure, names: list[str]) -> None:
     """Optuna cuts axis names at 17 characters; ours are short already and broken into lines."""
-    params = sorted({name for trial in view.complete() for name in trial.params})
+    params = sorted(set(names))
     axes = list(figure.layout.xaxis.ticktext)
     axes[len(axes) - len(params) :] = params
     width = max(8, 105 // len(axes))
@@ -65,15 +65,15 @@ def _clear(color: str) -> str:
     return f"rgb({r},{g},{b})"
 
 
-def contour_figure(view: StudyView, name: str) -> go.Figure:
-    """The value over pairs of parameters; of many parameters, the most important ones."""
-    params, notes = _chosen(view)
+def contour_figure(view: StudyView, name: str, asked: list[str] | None = None) -> go.Figure:
+    """The value over pairs of the asked parameters (labels of the view), else of the most important."""
+    params, notes = (sorted(set(asked)), []) if asked else _chosen(view)
     part, cut = thin.best_and_even(view, thin.MAX_CONTOUR)
     figure = optuna.visualization.plot_contour(part, params, target_name=name)
     if not any(trace.z is not None for trace in figure.data if trace.type == "contour"):
         raise UndrawableError("No pair of parameters varies together in complete trials.")
     cell = 190 if len(params) > 2 else 420
-    figure = styled(figure, "Contour", notes + cut, height=cell * max(1, len(params) - 1) + 120)
+    figure = styled(figure, titled("Contour", name), notes + cut, height=cell * max(1, len(params) - 1) + 120)
     figure.update_traces(selector={"type": "contour"}, colorscale=FULL_SCALE)
     figure.update_traces(
         selector={"type": "scatter"}, marker={"size": 5, "line": {"width": 1, "color": "white"}}
@@ -92,7 +92,10 @@ def _calm(axis: Any, matrix: bool) -> None:
     axis.update(showgrid=False, zeroline=False, tickfont={"size": 10 if matrix else 12}, nticks=5)
     if axis.type == "log":
         decades = abs(axis.range[1] - axis.range[0])
-        axis.update(dtick=max(1, round(decades / 3)) if decades >= 1.5 else None, exponentformat="power")
+        axis.update(
+            dtick=max(1, round(decades / 3)) if decades >= 1.5 else None,
+            tickformat=".0e" if decades >= 1.5 else ".1e",
+        )
     if matrix and axis.title.text:
         text = (
             axis.title.text if len(axis.title.text) <= 18 else f"{axis.title.text[:8]}…{axis.title.text[-8:]}"

@@ -19,7 +19,7 @@ SCALE = ["#CFE3F1", "#8FC1DF", "#4393C3", "#0B5C9E", "#052F61"]  # its light end
 FULL_SCALE = [[i / (len(SCALE) - 1), color] for i, color in enumerate(SCALE)]
 
 WIDTH = 900
-_LINE = 16  # height of a line of notes
+_LINE = 21  # height of a line of notes
 _CHARACTERS = 125  # that fit beside each other at 12 px
 _GRID = {
     "gridcolor": "#E5E7EB",
@@ -30,6 +30,8 @@ _GRID = {
 }
 _COLORBAR = {"thickness": 16, "title": {"font": {"size": 12}}, "tickfont": {"size": 11}}
 LEGEND = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"}  # above the plot
+
+PLAIN_NAMES = ("objective value", "Objective Value")  # ours and Optuna's, for an objective without a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +83,33 @@ def styled(figure: go.Figure, title: str, notes: Sequence[str] = (), height: int
         "xref": "container",
         "yref": "container",
     }
-    place = {"x": 0.02, "xanchor": "left", "y": 1.0, "yanchor": "top", "pad": {"t": 16}}
+    place = {
+        "x": 0.02,
+        "xanchor": "left",
+        "y": 1.0,
+        "yanchor": "top",
+        "pad": {"t": 28 if lines else 16},
+    }  # plotly lifts titles of several lines
     return figure.update_layout(
         template=template(),
         title={**heading, **place},
         height=height + top,
         margin={"l": 70, "r": 30, "t": top, "b": 60},
+        modebar={"remove": ["sendChartToCloud"]},  # plotly 7 offers to upload the chart to its cloud
         meta={"notes": list(notes)},
     )
+
+
+def empty_figure(reason: str) -> go.Figure:
+    """A figure without data that says why it has none."""
+    return styled(go.Figure(), "No plot", [reason], height=120).update_layout(
+        xaxis_visible=False, yaxis_visible=False
+    )
+
+
+def titled(title: str, name: str) -> str:
+    """The title, with the objective's name where it has one of its own."""
+    return title if name in PLAIN_NAMES else f"{title}: {name}"
 
 
 def drawn(draw: Callable[[], go.Figure]) -> Plot:

@@ -21,23 +21,28 @@ class StudyView(optuna.Study):
 
     The trials keep their numbers; parameters and choices carry the labels people see (``labels`` maps the
     stored names to them); user attributes are left out, as hover texts would repeat them. With ``objective``
-    it is a study of that objective alone, so that best-so-far and direction are right. ``originals`` holds
-    the untouched trials by number, for targets that people wrote.
+    it is a study of that objective alone, so that best-so-far and direction are right; with ``target`` one
+    that minimizes what the target says of the stored trial. ``originals`` holds the stored trials by number.
     """
 
-    def __init__(self, study: optuna.Study, trials: Iterable[FrozenTrial], objective: int | None = None):
+    def __init__(
+        self,
+        study: optuna.Study,
+        trials: Iterable[FrozenTrial],
+        objective: int | None = None,
+        target: Target | None = None,
+    ):
         """Copy directions and metric names; nothing is read from the study's storage later."""
-        self.source, self.objective = study, objective
+        self.source, self.objective, self.target = study, objective, target
         self.originals = {trial.number: trial for trial in trials}
         self.labels = name_labels({name for trial in self.originals.values() for name in trial.params})
         self._relabelled: dict[BaseDistribution, tuple[BaseDistribution, dict[str, str]]] = {}
         self._shown = [self._rebuilt(trial) for trial in self.originals.values()]
-        directions = study.directions if objective is None else [study.directions[objective]]
         with quiet():
             storage = optuna.storages.InMemoryStorage()
-            storage.create_new_study(directions, study.study_name)
+            storage.create_new_study(self._aims(), study.study_name)
             super().__init__(study.study_name, storage)
-            if study.metric_names is not None and objective is None:
+            if study.metric_names is not None and len(self.directions) == len(study.metric_names):
                 self.set_metric_names([literal(name) for name in study.metric_names])
 
     def get_trials(
@@ -50,18 +55,14 @@ class StudyView(optuna.Study):
         """The trials that ended with values."""
         return self.get_trials(states=(TrialState.COMPLETE,))
 
-    def only(self, numbers: Container[int], objective: int | None = None) -> StudyView:
-        """The same study with the trials of these numbers, for one objective or as it is."""
+    def only(self, numbers: Container[int]) -> StudyView:
+        """The same study with the trials of these numbers."""
         kept = [trial for number, trial in self.originals.items() if number in numbers]
-        return StudyView(self.source, kept, self.objective if objective is None else objective)
+        return StudyView(self.source, kept, self.objective, self.target)
 
     def of_objective(self, index: int) -> StudyView:
         """The same trials as a study of one objective."""
         return StudyView(self.source, self.originals.values(), index)
-
-    def on_original(self, target: Target) -> Target:
-        """A target that sees the stored trial, with its stored names, instead of the relabelled one."""
-        return lambda trial: target(self.originals[trial.number])
 
     def best_first(self) -> list[FrozenTrial]:
         """Complete trials, the best first; of several objectives the Pareto front first."""
@@ -70,6 +71,12 @@ class StudyView(optuna.Study):
             return sorted(self.complete(), key=lambda trial: trial.number not in front)
         sign = -1.0 if self.directions[0] == StudyDirection.MAXIMIZE else 1.0
         return sorted(self.complete(), key=lambda trial: sign * trial.values[0])
+
+    def _aims(self) -> list[StudyDirection]:
+        if self.target is not None:
+            return [StudyDirection.MINIMIZE]
+        directions = self.source.directions
+        return directions if self.objective is None else [directions[self.objective]]
 
     def _rebuilt(self, trial: FrozenTrial) -> FrozenTrial:
         distributions, params = {}, {}
@@ -93,6 +100,8 @@ class StudyView(optuna.Study):
         )
 
     def _values(self, trial: FrozenTrial) -> list[float] | None:
+        if self.target is not None:
+            return [float(self.target(trial))] if trial.state == TrialState.COMPLETE else None
         values: list[float] | None = trial.values
         return values if values is None or self.objective is None else [values[self.objective]]
 

@@ -14,4 +14,6 @@ def pytest_report_header() -> str:
     found = len(index())
     if found:
         return f"affinity: {found} snapshots of machines in {SNAPSHOTS}"
-    return f"affinity: no snapshots in {SNAPSHOTS} (NANO_HPO_SHARED); only this folder's own machines are read"
+    return (
+        f"affinity: no snapshots in {SNAPSHOTS} (NANO_HPO_SHARED); only this folder's own machines are read"
+    )

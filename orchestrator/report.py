@@ -1,0 +1,218 @@
+"""The report of a study: a ``Summary`` and its figures in, one HTML file that opens offline out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.paths import write_whole
+from orchestrator.summary import Summary
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from orchestrator.plots import Plot
+    from orchestrator.records import AttemptRecord, SlotRecord
+
+MAX_ROWS = 1000  # of the trials table
+MAX_BEST = 20
+MAX_FAILURES = 200
+_TEMPLATE = Path(__file__).with_name("templates") / "report.html"
+_SUFFIX = "\u2581choice"  # of categorical parameters of our search spaces; people never wrote it
+_STATES = {"FAIL": "failed"}
+_SOUND = ("returned", "pruned", "released", None)  # causes of attempts that nobody needs to look at
+
+
+def write_report(summary: Summary, figures: Mapping[str, Plot], path: Path) -> None:
+    """Write the report whole or not at all."""
+    write_whole(path, render(summary, figures))
+
+
+def render(summary: Summary, figures: Mapping[str, Plot]) -> str:
+    """The report as one HTML page: no request leaves it, and nothing that people named can act in it.
+
+    Runs, attempts and slots may be empty, as in a study made by plain Optuna; their tables are left out.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page.filters.update(number=number, seconds=seconds, percent=percent)
+    template = page.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    plots = [_plot(name, plot) for name, plot in figures.items()]
+    script = get_plotlyjs() if any(plot["json"] for plot in plots) else ""
+    return template.render(**_content(summary), plots=plots, plotlyjs=script)
+
+
+def number(value: Any) -> str:
+    """A value for people: six significant digits for floats, a dash for nothing."""
+    if value is None or value == "":
+        return "–"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def seconds(value: float | None) -> str:
+    """A duration for people: «1.23 s», «4 min 05 s», «2 h 03 min»."""
+    if value is None:
+        return "–"
+    if value < 60:
+        return f"{value:.3g} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def percent(part: float, whole: float) -> str:
+    """«97 %», or a dash where there is no whole."""
+    return f"{100 * part / whole:.0f} %" if whole > 0 else "–"
+
+
+def _content(summary: Summary) -> dict[str, Any]:
+    """Everything the template shows but the plots, as plain values."""
+    names = _parameter_names(summary.trials)
+    ranked = _ranked(summary)
+    return {
+        "title": summary.study.study_name,
+        "storage": summary.storage_url,
+        "objectives": _objectives(summary),
+        "spec": _settings(summary),
+        "counts": {_STATES.get(state, state.lower()): count for state, count in summary.counts.items()},
+        "wall_s": summary.wall_s,
+        "trial_s": summary.trial_s,
+        "speedup": summary.trial_s / summary.wall_s if summary.wall_s > 0 else None,
+        "n_best": len(summary.best_trials),
+        "best": [_trial(trial, names) for trial in summary.best_trials[:MAX_BEST]],
+        "columns": [_shown(name) for name in names],
+        "slots": [_slot(slot) for slot in summary.slots],
+        "failures": _failures(summary),
+        "parameters": [_parameter(name, summary) for name in names],
+        "runs": summary.runs,
+        "trials": [_trial(trial, names) for trial in ranked[:MAX_ROWS]],
+        "n_trials": len(summary.trials),
+        "versions": _versions(),
+    }
+
+
+def _objectives(summary: Summary) -> list[tuple[str, str]]:
+    """Name and direction of each objective."""
+    directions = [direction.name.lower() for direction in summary.study.directions]
+    plain = ["value"] if len(directions) == 1 else [f"value {i}" for i in range(len(directions))]
+    return list(zip(summary.study.metric_names or plain, directions, strict=True))
+
+
+def _settings(summary: Summary) -> dict[str, Any]:
+    """The settings of the last run that the page names; all of them may be missing."""
+    spec = summary.runs[-1].spec if summary.runs else {}
+    keys = ("objective", "sampler", "pruner", "seed", "n_trials", "n_parallels")
+    return {key: spec[key] for key in keys if spec.get(key) is not None}
+
+
+def _parameter_names(trials: Iterable[FrozenTrial]) -> list[str]:
+    return list(dict.fromkeys(name for trial in trials for name in trial.params))
+
+
+def _shown(name: str) -> str:
+    return name.removesuffix(_SUFFIX)
+
+
+def _ranked(summary: Summary) -> list[FrozenTrial]:
+    """Trials by value, the best first (of several objectives: the front first); then those without."""
+    best = {trial.number for trial in summary.best_trials}
+    maximize = summary.study.directions[0].name == "MAXIMIZE"
+
+    def key(trial: FrozenTrial) -> tuple[bool, bool, float, int]:
+        value = trial.values[0] if trial.values else 0.0
+        unranked = trial.state.name != "COMPLETE" or not trial.values
+        return unranked, trial.number not in best, -value if maximize else value, trial.number
+
+    return sorted(summary.trials, key=key)
+
+
+def _trial(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "state": _STATES.get(trial.state.name, trial.state.name.lower()),
+        "values": trial.values or [],
+        "params": [trial.params.get(name, "") for name in names],
+        "duration_s": trial.duration.total_seconds() if trial.duration else None,
+    }
+
+
+def _slot(slot: SlotRecord) -> dict[str, Any]:
+    return {
+        "record": slot,
+        "numa": ", ".join(map(str, slot.numa_nodes)),
+        "pools": ", ".join(f"{pool.library} {pool.threads}" for pool in slot.got_pools),
+        "moved": slot.got_cpus is not None and slot.got_cpus != slot.cpus,
+    }
+
+
+def _failures(summary: Summary) -> dict[str, Any]:
+    """Attempts that went wrong, and failed trials of which no attempt is known."""
+    bad = [attempt for attempt in summary.attempts if attempt.cause not in _SOUND]
+    known = {attempt.trial_number for attempt in summary.attempts}
+    foreign = [t for t in summary.trials if t.state.name == "FAIL" and t.number not in known]
+    rows = [_attempt(attempt) for attempt in bad]
+    rows += [{"cause": "failed", "trial": trial.number, "attempt": None} for trial in foreign]
+    return {"rows": rows[:MAX_FAILURES], "count": len(rows)}
+
+
+def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
+    cause = (attempt.cause or "").replace("_", " ")
+    return {"cause": cause, "trial": attempt.trial_number, "attempt": attempt}
+
+
+def _parameter(name: str, summary: Summary) -> dict[str, Any]:
+    """What was searched, and what the best trial (the first of the front) has."""
+    found = [trial for trial in summary.trials if name in trial.distributions]
+    best = summary.best_trials[0].params.get(name, "") if summary.best_trials else ""
+    kinds = [describe(trial.distributions[name]) for trial in (found[0], found[-1])]
+    return {"name": _shown(name), "range": " → ".join(dict.fromkeys(kinds)), "n": len(found), "best": best}
+
+
+def describe(distribution: Any) -> str:
+    """A distribution for people: «0.001 to 0.1, log», «1 to 5, step 2, integer», «one of adam, sgd»."""
+    if hasattr(distribution, "choices"):
+        return "one of " + ", ".join(map(str, distribution.choices))
+    words = [f"{number(distribution.low)} to {number(distribution.high)}"]
+    words += ["log"] if distribution.log else []
+    words += [f"step {number(distribution.step)}"] if distribution.step not in (None, 1) else []
+    words += ["integer"] if type(distribution).__name__ == "IntDistribution" else []
+    return ", ".join(words)
+
+
+def _plot(name: str, plot: Plot) -> dict[str, Any]:
+    """One plot for the template: JSON that cannot end its script element, or a reason."""
+    from orchestrator.plots import Skipped
+
+    shown = {"name": name, "title": _title(name)}
+    if isinstance(plot, Skipped):
+        return {**shown, "reason": plot.reason, "json": "", "height": 0}
+    return {**shown, "reason": "", "json": _inert(plot.to_json()), "height": plot.layout.height}
+
+
+def _title(name: str) -> str:
+    titles = {"param_importances_duration": "Importance by duration", "pareto_front": "Pareto front"}
+    words = name.replace("param_importances", "importance_by_value").replace("_", " ")
+    return titles.get(name, words.capitalize())
+
+
+def _inert(json_text: str) -> str:
+    """JSON with what HTML or old JavaScript could misread written as escapes; it means the same."""
+    return json_text.translate(
+        {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: _version(name) for name in ("nano-hpo", "optuna")}
+    return {**packages, "Python": platform.python_version(), "platform": platform.platform()}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

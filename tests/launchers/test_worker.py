@@ -1,0 +1,260 @@
+"""Workers are real processes here: started, signalled, killed, and gone with all they started."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from affinity import Binding
+from launchers import LauncherError, SpawnError, WorkerProcess, WorkerSpec, describe_exit, start_worker
+
+ROOT = Path(__file__).parents[2]
+Start = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "a run's folder"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
+    """Starts Python code as a worker; whatever still runs after the test is ended."""
+    started: list[WorkerProcess] = []
+
+    def start_code(code: str, *arguments: str, **changes: object) -> WorkerProcess:
+        fields: dict[str, object] = {"binding": None, "env": os.environ, "cwd": folder}
+        fields |= {"log": folder / "logs" / "worker 0.log"} | changes
+        started.append(start_worker(WorkerSpec((sys.executable, "-c", code, *arguments), **fields)))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield start_code
+    for worker in started:
+        worker.end(grace_s=0)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.01)
+
+
+def has_ended(pid: int) -> bool:
+    """Gone, or dead and waiting for a parent that never asks."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def pid_in(file: Path) -> int:
+    until(lambda: file.exists() and file.read_text().endswith("\n"), f"{file} is written")
+    return int(file.read_text())
+
+
+# Starts a child that ignores SIGTERM, and writes the child's pid once that is so.
+STUBBORN_CHILD = """
+import subprocess, sys, time
+child = "import os, pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);" \
+    "pathlib.Path('child.pid').write_text(f'{os.getpid()}\\\\n'); time.sleep(600)"
+subprocess.Popen([sys.executable, "-c", child])
+"""
+WAIT_FOR_CHILD = """
+import pathlib, time
+while not pathlib.Path("child.pid").exists(): time.sleep(0.01)
+"""
+
+
+def test_a_worker_gets_its_arguments_environment_folder_and_no_input(start: Start, folder: Path) -> None:
+    code = "import os, sys; print(sys.argv[1:], os.environ['X'], os.getcwd(), repr(sys.stdin.read()))"
+    worker = start(code, "two words", "--", env={**os.environ, "X": "1"})
+    assert worker.wait() == 0
+    assert (folder / "logs" / "worker 0.log").read_text() == f"['two words', '--'] 1 {folder} ''\n"
+
+
+def test_output_and_errors_are_appended_to_the_log(start: Start, folder: Path) -> None:
+    log = folder / "w.log"
+    for number in "12":
+        assert start(f"import sys; print({number}); print('e', file=sys.stderr)", log=log).wait() == 0
+    assert log.read_text() == "1\ne\n2\ne\n" or sorted(log.read_text().split()) == ["1", "2", "e", "e"]
+
+
+def test_a_binding_reaches_the_worker(start: Start, folder: Path) -> None:
+    pu = min(os.sched_getaffinity(0))
+    code = "import os; print(os.sched_getaffinity(0), os.environ['OMP_NUM_THREADS'])"
+    env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    assert start(code, binding=Binding((pu,), (), 1), env=env, log=folder / "w.log").wait() == 0
+    assert (folder / "w.log").read_text().splitlines()[-1] == f"{{{pu}}} 1"
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_a_descriptor_is_inherited_when_it_is_passed(start: Start, bound: bool) -> None:
+    reader, writer = os.pipe()
+    try:
+        binding = Binding((min(os.sched_getaffinity(0)),), (), 1) if bound else None
+        code = "import os, sys; os.write(int(sys.argv[1]), b'hello')"
+        assert start(code, str(writer), pass_fds=(writer,), binding=binding).wait() == 0
+        assert os.read(reader, 5) == b"hello"
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_worker_leads_its_own_session(start: Start) -> None:
+    worker = start("import time; time.sleep(600)")
+    assert os.getpgid(worker.pid) == os.getsid(worker.pid) == worker.pid
+
+
+def test_waiting_gives_up_in_time_and_poll_tells_nothing_yet(start: Start) -> None:
+    worker = start("import time; time.sleep(600)")
+    assert worker.wait(timeout_s=0.05) is None
+    assert worker.poll() is None
+
+
+@pytest.mark.parametrize("with_pidfd", [True, False])
+def test_an_exit_is_seen_with_and_without_a_pidfd(
+    start: Start, with_pidfd: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_pidfd:
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+    worker = start("raise SystemExit(3)")
+    assert (worker.pidfd is None) is not with_pidfd
+    assert worker.wait(timeout_s=60) == 3
+    assert worker.poll() == 3
+    assert worker.pidfd is None
+
+
+def refuse(pid: int) -> int:
+    raise OSError(38, "Function not implemented")
+
+
+def test_the_pidfd_becomes_readable_when_the_worker_exits(start: Start) -> None:
+    worker = start("pass")
+    assert select.select([worker.pidfd], [], [], 60)[0] == [worker.pidfd]
+    assert worker.poll() == 0
+
+
+def test_ending_a_worker_ends_grandchildren_that_ignore_sigterm(start: Start, folder: Path) -> None:
+    worker = start(STUBBORN_CHILD + "time.sleep(600)")
+    child = pid_in(folder / "child.pid")
+    assert worker.end(grace_s=60) == -signal.SIGTERM
+    until(lambda: has_ended(child), "the grandchild has ended")
+
+
+def test_a_worker_that_ignores_sigterm_is_killed_after_the_grace(start: Start, folder: Path) -> None:
+    code = "import signal, pathlib, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    worker = start(f"{code}; pathlib.Path('ready').touch(); time.sleep(600)")
+    until((folder / "ready").exists, "the worker ignores SIGTERM")
+    assert worker.end(grace_s=0.05) == -signal.SIGKILL
+
+
+def test_a_worker_has_the_grace_to_finish(start: Start, folder: Path) -> None:
+    code = "import signal, sys, pathlib, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))"
+    worker = start(f"{code}; pathlib.Path('ready').touch(); time.sleep(600)")
+    until((folder / "ready").exists, "the worker handles SIGTERM")
+    assert worker.end(grace_s=60) == 7
+    assert worker.end() == 7
+
+
+def test_what_a_worker_leaves_behind_ends_with_it(start: Start, folder: Path) -> None:
+    worker = start(STUBBORN_CHILD + WAIT_FOR_CHILD)
+    assert worker.wait() == 0
+    child = pid_in(folder / "child.pid")
+    until(lambda: has_ended(child), "the child left behind has ended")
+
+
+def test_a_signal_reaches_the_whole_group(start: Start, folder: Path) -> None:
+    code = "import subprocess, sys, pathlib; child = subprocess.Popen(['sleep', '600']);"
+    worker = start(code + "pathlib.Path('child.pid').write_text(f'{child.pid}\\n'); print(child.wait())")
+    child = pid_in(folder / "child.pid")
+    worker.terminate_group(signal.SIGKILL)
+    assert worker.wait() == -signal.SIGKILL
+    until(lambda: has_ended(child), "the child has ended")
+    worker.terminate_group()  # nobody is left, and nobody else is hit
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_a_worker_dies_with_its_killed_agent(bound: bool, folder: Path) -> None:
+    binding = f"Binding(({min(os.sched_getaffinity(0))},), (), 1)" if bound else "None"
+    agent_code = f"""
+import os, sys, time
+from pathlib import Path
+from affinity import Binding
+from launchers import WorkerSpec, start_worker
+child = "pathlib.Path('child.pid').write_text(str(os.getpid()) + chr(10))"
+code = f"import os, pathlib, time; {{child}}; time.sleep(600)"
+here = Path.cwd()
+spec = WorkerSpec((sys.executable, "-c", code), {binding}, os.environ, here, here / "w.log")
+start_worker(spec)
+time.sleep(600)
+"""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", agent_code], cwd=folder, env=environ) as agent:
+        try:
+            worker = pid_in(folder / "child.pid")
+            assert not has_ended(worker)
+        finally:
+            agent.kill()
+    until(lambda: has_ended(worker), "the worker died with its agent")
+
+
+def test_a_real_segmentation_fault_is_named(start: Start) -> None:
+    worker = start(
+        "import ctypes, resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); ctypes.string_at(0)"
+    )
+    returncode = worker.wait()
+    assert returncode == -signal.SIGSEGV
+    assert describe_exit(returncode) == "killed by SIGSEGV (segmentation fault)"
+
+
+@pytest.mark.parametrize(
+    ("returncode", "words"),
+    [
+        (0, "exit status 0"),
+        (3, "exit status 3"),
+        (-signal.SIGKILL, "killed by SIGKILL"),
+        (-signal.SIGABRT, "killed by SIGABRT (aborted by itself)"),
+        (-(signal.SIGRTMIN + 1), f"killed by signal {signal.SIGRTMIN + 1}"),
+    ],
+)
+def test_an_exit_is_told_in_words(returncode: int, words: str) -> None:
+    assert describe_exit(returncode) == words
+
+
+def test_a_missing_folder_is_refused_with_the_fix(start: Start, folder: Path) -> None:
+    with pytest.raises(SpawnError, match=r"nowhere: no such folder\. Create it"):
+        start("pass", cwd=folder / "nowhere")
+
+
+def test_a_log_that_cannot_be_written_is_refused_with_the_fix(start: Start, folder: Path) -> None:
+    with pytest.raises(SpawnError, match="Choose another run directory"):
+        start("pass", log=folder)
+
+
+def test_a_python_that_is_missing_is_refused_with_the_fix(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(SpawnError, match=r"/nowhere/python cannot be started: No such file.* this node"):
+        start("pass")
+
+
+def test_a_program_that_is_missing_is_told_by_the_log(folder: Path) -> None:
+    spec = WorkerSpec(("/nowhere/program",), None, os.environ, folder, folder / "w.log")
+    assert start_worker(spec).wait() == 127
+    assert "/nowhere/program cannot be started" in spec.log.read_text()
+
+
+def test_a_spec_without_a_program_is_refused(folder: Path) -> None:
+    with pytest.raises(LauncherError, match="names no program"):
+        WorkerSpec((), None, {}, folder, folder / "w.log")
