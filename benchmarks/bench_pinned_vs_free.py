@@ -91,9 +91,7 @@ def main() -> None:
             rates[way].append(measure(way, options.k, options.size, options.seconds))
             print(f"round {number + 1}: {way:8} {rates[way][-1]:8.1f} products/s", flush=True)
     medians = {way: statistics.median(values) for way, values in rates.items()}
-    print(
-        f"\n{options.k} processes, {options.size} x {options.size} float32, medians of {options.rounds} rounds:"
-    )
+    print(f"\n{options.k} processes, {options.size}² float32 matrices, medians of {options.rounds} rounds:")
     for way in ways:
         spread = f"{min(rates[way]):.1f} to {max(rates[way]):.1f}"
         print(f"  {way:8} {medians[way]:8.1f} products/s ({spread})")

@@ -16,6 +16,7 @@ from orchestrator.objective import Objective, file_objective, name_of, pickled_o
 from orchestrator.orders import LoadOrder
 from orchestrator.paths import RunPaths, written_whole
 from orchestrator.progress import Silent, View, view_for_terminal
+from orchestrator.results import Draw
 from orchestrator.run import Outcome, execute
 from orchestrator.sampling import make_pruner, make_sampler, require_packages
 from orchestrator.spec import Policy, RunSpec, default_study_name
@@ -52,7 +53,7 @@ def search(
     max_retries: int = 3,
     grace_s: float = 30.0,
     progress: bool = True,
-    png: bool = True,
+    draw: Draw = "all",
 ) -> Summary:
     """Search for the parameters that optimise ``objective``.
 
@@ -82,7 +83,8 @@ def search(
         max_retries: how often a trial whose process died is tried again.
         grace_s: seconds that running trials have after the first Ctrl-C; a second one stops at once.
         progress: show it on standard error.
-        png: write the plots as PNG files too, where Chromium is found.
+        draw: "all" (the report, and the plots as PNG files where Chromium is found), "html" (the report) or
+            "none" (tables only).
 
     Returns:
         The summary; after an interrupt that of what was done (``summary.runs[-1].state`` is "stopped").
@@ -124,7 +126,7 @@ def search(
     ):
         return _search_in_memory(objective, spec, tools, view)
     where = Path(run_dir) if run_dir is not None else None
-    outcome = launch_run(spec, objective, tools, view, run_dir=where, existing="rename", png=png)
+    outcome = launch_run(spec, objective, tools, view, run_dir=where, existing="rename", draw=draw)
     return _summary_of(outcome)
 
 
@@ -169,7 +171,7 @@ def launch_run(
     run_dir: Path | None = None,
     run_id: str | None = None,
     existing: Existing = "refuse",
-    png: bool = True,
+    draw: Draw = "all",
 ) -> Outcome:
     """Check everything, then run ``spec`` with worker processes: what command line and Python share."""
     check_tools(spec, tools)
@@ -190,7 +192,7 @@ def launch_run(
         ref = reference or pickled_objective(objective, paths.objective)  # type: ignore[arg-type]
         return LoadOrder(ref, _pickled_tools(tools, paths))
 
-    return execute(launch, make_order, view, png)
+    return execute(launch, make_order, view, draw)
 
 
 def check_tools(spec: RunSpec, tools: Mapping[str, Any]) -> None:

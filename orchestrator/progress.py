@@ -201,13 +201,15 @@ def _odd_states(tally: Tally) -> str:
 
 def _render(snapshot: Snapshot) -> RenderableType:
     from rich.console import Group
+    from rich.padding import Padding
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(state_line(snapshot))]
     if snapshot.total is not None:
-        parts.append(ProgressBar(total=snapshot.total, completed=snapshot.tally.finished, width=60))
+        bar = ProgressBar(total=snapshot.total, completed=snapshot.tally.finished, width=60)
+        parts.append(Padding(bar, (0, 0, 1, 0)))
     table = Table("slot", "trial", "step", "last value", "for", box=None, pad_edge=False)
     now_s = time.monotonic()
     for slot, trial in snapshot.running[:_ROWS]:

@@ -5,33 +5,40 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from orchestrator.paths import RunPaths, write_whole, written_whole
 from orchestrator.summary import Summary, trial_json
+
+Draw = Literal["all", "html", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """What was written, and in one line each what could not be."""
 
-    report: Path
+    folder: Path
+    report: Path | None
     notes: tuple[str, ...]
 
 
-def write_results(summary: Summary, paths: RunPaths, png: bool = True) -> Written:
+def write_results(summary: Summary, paths: RunPaths, draw: Draw = "all") -> Written:
     """Write summary.json, trials.csv, trials.json, report.html and plots/*.png, each whole or not at all.
 
-    The PNG files need Chromium: where it is missing or fails, a note says so.
+    ``draw`` "html" leaves the PNG files out, "none" the report as well. The PNG files need Chromium: where
+    it is missing or fails, a note says so.
     """
+    write_tables(summary, paths)
+    if draw == "none":
+        return Written(paths.root, None, ())
     from orchestrator.plots import figures, write_pngs
     from orchestrator.report import write_report
 
-    write_tables(summary, paths)
     drawn = figures(summary)
     write_report(summary, drawn, paths.report)
-    pngs = write_pngs(drawn, paths.plots) if png else []
+    pngs = write_pngs(drawn, paths.plots) if draw == "all" else []
     notes = (f"No PNG files: {pngs}",) if isinstance(pngs, str) else ()
-    return Written(paths.report, notes)
+    return Written(paths.root, paths.report, notes)
 
 
 def write_tables(summary: Summary, paths: RunPaths) -> None:

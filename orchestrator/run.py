@@ -12,7 +12,7 @@ from orchestrator.launch import Launch, begin
 from orchestrator.orders import LoadOrder
 from orchestrator.paths import RunPaths
 from orchestrator.progress import View
-from orchestrator.results import Written, write_results
+from orchestrator.results import Draw, Written, write_results
 from orchestrator.run_handle import RunHandle
 from orchestrator.stop import StopRequests
 from orchestrator.storage.runs import FINISHED
@@ -31,7 +31,7 @@ class Outcome:
 
 
 def execute(
-    launch: Launch, make_order: Callable[[RunPaths], LoadOrder], view: View, png: bool = True
+    launch: Launch, make_order: Callable[[RunPaths], LoadOrder], view: View, draw: Draw = "all"
 ) -> Outcome:
     """Work a planned launch off.
 
@@ -49,10 +49,10 @@ def execute(
                 _remove(launch.paths.root)
         if agent.handle is None:
             return Outcome(ending, stops.count, launch.paths, None, None)
-        return _conclude(launch, agent.handle, ending, stops, png)
+        return _conclude(launch, agent.handle, ending, stops, draw)
 
 
-def _conclude(launch: Launch, run: RunHandle, ending: Ending, stops: StopRequests, png: bool) -> Outcome:
+def _conclude(launch: Launch, run: RunHandle, ending: Ending, stops: StopRequests, draw: Draw) -> Outcome:
     """The last agent ends the run and writes its files."""
     written = None
     ending = _settled(run, ending)
@@ -60,7 +60,7 @@ def _conclude(launch: Launch, run: RunHandle, ending: Ending, stops: StopRequest
         run.attempts.release_returned(run.run_id)
         summary = _summary(launch, run)
         if stops.count < 2:
-            written = write_results(summary, launch.paths, png)
+            written = write_results(summary, launch.paths, draw)
     else:
         summary = _summary(launch, run)
     return Outcome(ending, stops.count, launch.paths, summary, written)

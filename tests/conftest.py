@@ -131,7 +131,7 @@ class MariaDB:
         return ["--user=mysql"]
 
     def _lifeline(self) -> list[str]:
-        """Lets the server shut down when pytest is killed; a later change of user would undo it (prctl(2))."""
+        """Shuts the server down when pytest is killed; changing user later would undo it (prctl(2))."""
         as_mysql = ["--reuid=mysql", "--regid=mysql", "--clear-groups"] if self._user else []
         return [program("setpriv"), *as_mysql, "--pdeathsig=TERM"]
 

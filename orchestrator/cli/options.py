@@ -130,9 +130,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="all files go below it (default ./nano-hpo-runs/STUDY/run-NNN)",
     )
     group.add_argument("--json", action="store_true", help="print the summary as JSON")
-    group.add_argument(
-        "--no-png", action="store_true", help="no PNG files of the plots (they take a browser)"
-    )
+    _add_drawing(group)
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
 
 
@@ -148,11 +146,18 @@ def add_report(subparsers: Any) -> None:
     parser.add_argument(
         "--run-dir", type=Path, metavar="DIR", help="where to write (default ./nano-hpo-report/STUDY)"
     )
-    parser.add_argument(
-        "--no-png", action="store_true", help="no PNG files of the plots (they take a browser)"
-    )
+    _add_drawing(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(handler=verbs.report)
+
+
+def _add_drawing(parser: Any) -> None:
+    parser.add_argument(
+        "--draw",
+        choices=("all", "html", "none"),
+        default="all",
+        help="report and PNG files of the plots, the report alone, or tables only (default all)",
+    )
 
 
 def add_topology(subparsers: Any) -> None:

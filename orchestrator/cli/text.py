@@ -31,12 +31,12 @@ def print_summary(summary: Summary, written: Written | None, as_json: bool) -> N
     """The summary as text or JSON, and where the files are."""
     if as_json:
         data = summary.as_json()
-        data["report"] = str(written.report) if written else None
+        data["report"] = str(written.report) if written and written.report else None
         print(json.dumps(data, indent=2, default=repr))
     else:
         print("\n".join(_lines(summary)))
         if written is not None:
-            print(f"Report:  {written.report}")
+            print(f"Report:  {written.report}" if written.report else f"Tables:  {written.folder}")
     for note in written.notes if written else ():
         print(f"nano-hpo: {note}", file=sys.stderr)
 

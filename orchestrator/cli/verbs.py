@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     spec = _spec(options)
     view = Silent() if options.quiet else view_for_terminal()
     outcome = launch_run(
-        spec, options.objective, {}, view, options.run_dir, options.run_id, png=not options.no_png
+        spec, options.objective, {}, view, options.run_dir, options.run_id, draw=options.draw
     )
     print_outcome(outcome, as_json=options.json)
     return _exit_code(outcome)
@@ -109,7 +109,7 @@ def report(options: argparse.Namespace) -> int:
     folder = options.run_dir or Path("nano-hpo-report") / study_folder(name, Path()).name
     paths = RunPaths(folder.expanduser().resolve())
     paths.create_report_folder()
-    print_summary(summary, write_results(summary, paths, png=not options.no_png), as_json=options.json)
+    print_summary(summary, write_results(summary, paths, draw=options.draw), as_json=options.json)
     return 0
 
 

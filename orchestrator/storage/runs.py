@@ -51,12 +51,12 @@ class RunTable:
         self._database = database
 
     def create(self, run_id: str, study_id: int, spec: RunSpec, seed: int) -> None:
-        """Write a new run; a run of that id must not exist."""
+        """Write a new run with the seed it really uses; a run of that id must not exist."""
         row = {
             "run_id": run_id,
             "study_id": study_id,
             "owner": _user(),
-            "spec": json.dumps(spec.as_json(), default=repr),
+            "spec": json.dumps({**spec.as_json(), "seed": seed}, default=repr),
             "spec_hash": spec.identity_hash(),
             "seed": seed,
             "n_trials": spec.n_trials,

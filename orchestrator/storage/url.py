@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.errors import StorageError
 
 ENVIRONMENT = "NANO_HPO_STORAGE"
-# Up to the last @ of the word: a password may hold any character, and rather too much is masked than too little.
+# Up to the last @ of the word: a password may hold any character; better to mask too much than too little.
 _PASSWORD = re.compile(r"(?P<head>[a-z][\w+.-]*://[^\s:/@?]*:)\S*(?=@)")
 _QUERY_PASSWORD = re.compile(r"(?P<head>[?&](?:password|passwd|ssl_key_password)=)[^&\s'\"]*", re.IGNORECASE)
 _SCHEMES = ("sqlite", "mysql", "mariadb", "postgresql")

@@ -9,13 +9,14 @@ import random
 import signal
 import time
 from pathlib import Path
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import psutil
 import pytest
 from optuna.trial import TrialState
 
-TRIALS = ("--no-png", "--quiet", "--json")
+TRIALS = ("--draw", "none", "--quiet", "--json")
 
 
 def wait_for(condition, what: str, timeout_s: float = 60.0):
@@ -51,7 +52,7 @@ def embedded(cli, run: str = "run-001", study: str = "job") -> str:
 
 
 def test_two_workers_search_and_leave_every_file(cli):
-    done = cli("run", "job.py:quadratic", "-n", 12, "-p", 2, "--no-png", "--study-name", "first")
+    done = cli("run", "job.py:quadratic", "-n", 12, "-p", 2, "--draw", "html", "--study-name", "first")
     assert done.code == 0, done.err
     folder = cli.cwd / "nano-hpo-runs" / "first" / "run-001"
     assert f"Report:  {folder}/report.html" in done.out
@@ -115,7 +116,7 @@ def finished(url: str) -> int:
 
 
 def test_a_trial_whose_worker_died_is_tried_again_with_its_parameters(cli):
-    done = cli("run", "job.py:dies_once", "-n", 6, "-p", 2, "--no-png")
+    done = cli("run", "job.py:dies_once", "-n", 6, "-p", 2, "--draw", "none")
     assert done.code == 0
     assert "Trial 2 lost its worker" in done.err
     assert "SIGKILL" in done.err
@@ -181,11 +182,11 @@ def test_resume_finds_the_embedded_study_of_the_last_run(cli):
 
 
 def test_an_interrupt_releases_what_runs_and_writes_the_report(cli):
-    args = ("run", "job.py:slow", "-n", 6, "-p", 2, "--grace", 0, "--no-png")
+    args = ("run", "job.py:slow", "-n", 6, "-p", 2, "--grace", 0, "--draw", "html")
     process = cli.start(*args)
     wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped by SIGINT" in err
     url = embedded(cli, study="job-slow")
@@ -211,7 +212,7 @@ def test_a_running_trial_may_finish_within_the_grace(cli):
 
 
 def test_a_second_interrupt_stops_at_once_and_leaves_nothing_running(cli):
-    process = cli.start("run", "job.py:slow", "-n", 6, "-p", 2, "--grace", 600, "--no-png")
+    process = cli.start("run", "job.py:slow", "-n", 6, "-p", 2, "--grace", 600, "--draw", "none")
     wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
     workers = workers_of(process.pid)
     process.send_signal(signal.SIGINT)
@@ -231,7 +232,7 @@ def test_a_timeout_begins_no_further_trial(cli):
 
 
 def test_a_failing_trial_is_a_fail_with_its_traceback_in_the_log(cli):
-    done = cli("run", "job.py:every_third_fails", "-n", 7, "-p", 2, "--no-png")
+    done = cli("run", "job.py:every_third_fails", "-n", 7, "-p", 2, "--draw", "none")
     assert done.code == 0
     assert "Trial 3 failed: RuntimeError: trial 3" in done.err
     folder = cli.cwd / "nano-hpo-runs" / "job-every_third_fails" / "run-001"
@@ -241,14 +242,14 @@ def test_a_failing_trial_is_a_fail_with_its_traceback_in_the_log(cli):
 
 
 def test_a_search_whose_first_trials_all_fail_alike_stops_early_and_says_why(cli):
-    done = cli("run", "job.py:bad", "-n", 100, "-p", 2, "--no-png")
+    done = cli("run", "job.py:bad", "-n", 100, "-p", 2, "--draw", "none")
     assert done.code == 1
     assert "all failed alike (ValueError: no such layer)" in done.err
     assert states(embedded(cli, study="job-bad"), "job-bad")["FAIL"] < 10
 
 
 def test_an_objective_that_returns_nothing_says_so(cli):
-    done = cli("run", "job.py:nothing", "-n", 2, "--no-png")
+    done = cli("run", "job.py:nothing", "-n", 2, "--draw", "none")
     assert "the objective returned None, not a number" in done.err
 
 
@@ -325,16 +326,9 @@ def test_the_dashboard_reads_the_study(cli):
     cli("run", "job.py:quadratic", "-n", 4, *TRIALS)
     app = wsgi(embedded(cli, study="job-quadratic"))
     answers: list[str] = []
-    environ = {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": "/api/studies/1",
-        "QUERY_STRING": "after=0",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "wsgi.url_scheme": "http",
-        "wsgi.input": None,
-    }
-    body = b"".join(app(environ, lambda status, headers: answers.append(status)))
+    environ = {"PATH_INFO": "/api/studies/1", "QUERY_STRING": "after=0"}
+    setup_testing_defaults(environ)
+    body = b"".join(app(environ, lambda status, headers, exc_info=None: answers.append(status)))
     assert answers == ["200 OK"]
     assert len(json.loads(body)["trials"]) == 4
 
@@ -342,7 +336,7 @@ def test_the_dashboard_reads_the_study(cli):
 def test_report_rebuilds_everything_from_the_storage_alone(cli, storage_url):
     args = ("--storage", storage_url, "--study-name", "r")
     cli("run", "job.py:quadratic", "-n", 5, "-p", 2, *args, *TRIALS)
-    done = cli("report", *args, "--run-dir", "again", "--no-png", "--json")
+    done = cli("report", *args, "--run-dir", "again", "--draw", "html", "--json")
     assert done.code == 0, done.err
     assert sum(done.json["counts"].values()) == 5
     assert len(done.json["slots"]) == 2
@@ -353,7 +347,7 @@ def test_a_study_of_plain_optuna_gets_a_report_too(cli):
     url = f"sqlite:///{cli.cwd}/plain.db"
     study = optuna.create_study(storage=url, study_name="plain")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=4)
-    done = cli("report", "--storage", url, "--no-png", "--json")
+    done = cli("report", "--storage", url, "--draw", "html", "--json")
     assert done.code == 0, done.err
     assert done.json["counts"] == {"COMPLETE": 4}
 

@@ -116,7 +116,7 @@ def test_several_processes_search_with_a_closure_and_objects_by_value():
         sampler=optuna.samplers.RandomSampler(),
         study_name="closure",
         progress=False,
-        png=False,
+        draw="html",
     )
     assert summary.counts == {"COMPLETE": 12}
     assert os.getpid() not in {trial.user_attrs["pid"] for trial in summary.trials}
@@ -131,7 +131,7 @@ def test_a_stored_study_is_renamed_not_deleted_and_resume_adds_to_it(storage_url
             "storage": storage_url,
             "study_name": "kept",
             "progress": False,
-            "png": False,
+            "draw": "none",
         }
         return search(quadratic, **options, **more)
 
@@ -162,7 +162,7 @@ def test_a_script_searches_with_functions_of_its_own_main_module(tmp_path):
         "def helper(x):\n"
         "    return x + 1\n"
         "if __name__ == '__main__':\n"
-        "    summary = search(objective, n_trials=4, n_parallels=2, png=False)\n"
+        "    summary = search(objective, n_trials=4, n_parallels=2, draw='none')\n"
         "    print(summary.counts)\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
