@@ -166,7 +166,7 @@ def _ancestry(mount: _Mount, path: str) -> Iterator[str]:
     In a container the mount's root may be the group itself, or the path may lead outside ("/../..") : what
     is seen at the mount point is then all there is.
     """
-    path = posixpath.normpath("/" + path)
+    path = posixpath.normpath("/" + path.lstrip("/"))
     inside = posixpath.relpath(path, mount.root) if _below(path, mount.root) else path.lstrip("/")
     while inside not in ("", "."):
         yield f"{mount.point}/{inside}"

@@ -109,15 +109,13 @@ def _other_orders(line: list[Core], n: int) -> Iterator[list[Core]]:
 
 
 def _promising(sizes: list[int], share: int) -> Iterator[tuple[int, ...]]:
-    """Blocks that shares fill exactly first, then small beside large, then every order of a few blocks."""
-    places = range(len(sizes))
-    yield tuple(sorted(places, key=lambda place: (sizes[place] % share > 0, sizes[place])))
-    ascending = sorted(places, key=lambda place: sizes[place])
-    yield tuple(
-        ascending[-1 - step // 2] if step % 2 == 0 else ascending[step // 2] for step in range(len(sizes))
-    )
+    """Blocks that shares fill exactly, then the others, large and small in turns; every order of a few."""
+    exact = [place for place, size in enumerate(sizes) if size % share == 0]
+    others = sorted(set(range(len(sizes))) - set(exact), key=lambda place: (sizes[place], place))
+    turns = [others[step // 2] if step % 2 else others[-1 - step // 2] for step in range(len(others))]
+    yield (*exact, *turns)
     if len(sizes) <= 8:
-        yield from permutations(places)
+        yield from permutations(range(len(sizes)))
 
 
 def _cut_line(line: list[Core], n: int) -> tuple[int, list[Share]]:

@@ -95,7 +95,7 @@ def oversubscribed(cores: Sequence[Core], n: int) -> list[Share]:
         for node in group_by(line, lambda core: core.numa_node)
         for place, core in enumerate(node)
     }
-    first = sorted(line, key=lambda core: (rank[core.index],))
+    first = sorted(line, key=lambda core: (len(core.pus) <= each, rank[core.index]))
     lucky = {core.index for core in first[:extra]}
     return [share for core in line for share in _sharers(core, each + (core.index in lucky))]
 

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from affinity import Binding
-from launchers import describe_exit
 from orchestrator.channel import Message
 from orchestrator.errors import ObjectiveError
 from orchestrator.host import this_process
@@ -36,6 +35,7 @@ _BEAT_S = 5.0
 _TICK_S = 0.25
 _IDLE_TICK_S = 1.0  # how often an agent without work looks whether the others are done
 _MAX_DEATHS = 8  # of the workers of one slot in a row, with no trial finished between
+_MAX_LOADS = 2  # deaths of a worker that loads the objective before the run begins
 _TERMINATE_S = 2.0
 
 
@@ -209,6 +209,7 @@ class Agent:
             worker.sample_memory()
         if self._launch.rank.size > 1 or self._run.joined:
             self._run.free_the_dead(self._spec.max_retries)
+            self._tally.finished = self._run.attempts.counts(self._run.run_id).get("ended", 0)
 
     # Workers
 
@@ -244,10 +245,10 @@ class Agent:
         """Empty the slot of a worker that has exited; its open attempt is given back or released."""
         self._forget(worker.descriptors)
         lost = worker.clear(returncode)
+        exit_text = worker.last_exit
         if self._run is None:
             return
         left = self._run.attempts.open_attempt(self._run.agent_id, worker.slot.index)
-        exit_text = describe_exit(returncode)
         if returncode != 0 and self._ending is None:
             self._view.lost(worker.slot.index, lost.number if lost else None, exit_text)
         if left is None:
@@ -270,6 +271,9 @@ class Agent:
         for worker in self._workers:
             if worker.is_running or not self._has_work():
                 continue
+            if self._run is None and worker.deaths >= _MAX_LOADS:
+                how = f"{worker.last_exit}; its last words: {worker.last_words()}"
+                raise ObjectiveError(f"{self._order.objective} ends the process that loads it: {how}")
             if worker.deaths >= _MAX_DEATHS:
                 reason = f"the workers of slot {worker.slot.index} die before they finish a trial"
                 self._stop(Ending(FAILED, f"{reason}; see {worker.log}"))

@@ -180,6 +180,8 @@ def launch_run(
         rank = read_rank(os.environ)
     except RankError as error:
         raise SpecError(str(error)) from error
+    if rank.index > 0:
+        view = Silent()  # rank 0 speaks for all
     share = read_share(rank, spec.n_parallels, spec.policy, spec.oversubscribe)
     launch = plan(spec, rank, share, run_dir, run_id, existing)
     for warning in share.partition.warnings:

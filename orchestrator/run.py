@@ -7,7 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import DBAPIError
+
+from launchers import Rank
 from orchestrator.agent import Agent, Ending
+from orchestrator.errors import RunFailed
 from orchestrator.launch import Launch, begin
 from orchestrator.orders import LoadOrder
 from orchestrator.paths import RunPaths
@@ -15,6 +20,7 @@ from orchestrator.progress import View
 from orchestrator.results import Draw, Written, write_results
 from orchestrator.run_handle import RunHandle
 from orchestrator.stop import StopRequests
+from orchestrator.storage.database import said
 from orchestrator.storage.runs import FINISHED
 from orchestrator.summary import Summary, summarise
 
@@ -23,6 +29,7 @@ from orchestrator.summary import Summary, summarise
 class Outcome:
     """How a launch ended. ``written`` is None on an agent that was not the last of its run."""
 
+    rank: Rank
     ending: Ending
     signals: int  # how many asked to stop
     paths: RunPaths
@@ -44,11 +51,13 @@ def execute(
         try:
             agent = Agent(launch, make_order(launch.paths), view, stops)
             ending = agent.run(lambda: begin(launch))
+        except (DBAPIError, StorageInternalError) as error:
+            raise RunFailed(f"The database was lost: {said(error)}. The same command goes on.") from error
         finally:
             if was_new and (agent is None or agent.handle is None):
                 _remove(launch.paths.root)
         if agent.handle is None:
-            return Outcome(ending, stops.count, launch.paths, None, None)
+            return Outcome(launch.rank, ending, stops.count, launch.paths, None, None)
         return _conclude(launch, agent.handle, ending, stops, draw)
 
 
@@ -56,14 +65,14 @@ def _conclude(launch: Launch, run: RunHandle, ending: Ending, stops: StopRequest
     """The last agent ends the run and writes its files."""
     written = None
     ending = _settled(run, ending)
-    if run.runs.end(run.run_id, ending.state, ending.reason, unless=bool(run.others_alive())):
+    if not run.others_alive() and run.runs.end(run.run_id, ending.state, ending.reason):
         run.attempts.release_returned(run.run_id)
         summary = _summary(launch, run)
         if stops.count < 2:
             written = write_results(summary, launch.paths, draw)
     else:
         summary = _summary(launch, run)
-    return Outcome(ending, stops.count, launch.paths, summary, written)
+    return Outcome(launch.rank, ending, stops.count, launch.paths, summary, written)
 
 
 def _settled(run: RunHandle, ending: Ending) -> Ending:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from affinity import Binding, Slot, format_list
-from launchers import WorkerProcess, WorkerSpec, start_worker, worker_environment
+from launchers import WorkerProcess, WorkerSpec, describe_exit, start_worker, worker_environment
 from orchestrator.channel import Channel, Message, open_wire
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.records import PoolRecord, SlotRecord
@@ -46,6 +46,7 @@ class SlotWorker:
     n_trials: int = 0
     n_lost: int = 0
     deaths: int = 0  # in a row, without a finished trial between
+    last_exit: str = ""  # how the worker before ended, for people
     retry_at_s: float = 0.0
     linger_until_s: float | None = None
     busy_s: float = 0.0
@@ -143,11 +144,17 @@ class SlotWorker:
             self.wire.close()
             self.wire = None
         self.last_end_s = time.monotonic()
+        self.last_exit = describe_exit(returncode)
         self.is_ready = self.has_order = False
         if returncode != 0:
             self.deaths += 1
             self.retry_at_s = time.monotonic() + (0.0 if self.deaths < 2 else 0.2 * 2**self.deaths)
         return lost
+
+    def last_words(self) -> str:
+        """The last line of the slot's log."""
+        lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
+        return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
 
     def record(self, rank: int, host: str) -> SlotRecord:
         """What the slot was promised, got and did."""

@@ -15,7 +15,9 @@ from orchestrator.summary import Summary
 
 
 def print_outcome(outcome: Outcome, as_json: bool) -> None:
-    """How a run ended and what it found."""
+    """How a run ended and what it found; of several ranks, said by the one that wrote the files."""
+    if outcome.rank.size > 1 and outcome.written is None:
+        return
     if outcome.summary is None:
         print("nano-hpo: stopped before the run began; nothing was written.", file=sys.stderr)
         return

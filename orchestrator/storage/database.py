@@ -174,8 +174,7 @@ def _explained(url: str, action: Callable[[], T]) -> T:
     except ImportError as error:
         raise StorageError(f"Storage {masked(url)} needs a driver: {_driver_hint(url)}.") from error
     except (exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
-        said = masked(_first_line(error))
-        raise StorageError(f"Storage {masked(url)} cannot be used: {said}") from None
+        raise StorageError(f"Storage {masked(url)} cannot be used: {said(error)}") from None
 
 
 def _driver_hint(url: str) -> str:
@@ -184,6 +183,7 @@ def _driver_hint(url: str) -> str:
     return "pip install psycopg2-binary" if url.startswith("postgresql") else "see SQLAlchemy's dialects"
 
 
-def _first_line(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """The first line of what a database or its driver said, with passwords masked."""
     cause = getattr(error, "orig", None) or error
-    return str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    return masked(str(cause).strip().splitlines()[0]) if str(cause).strip() else type(cause).__name__

@@ -82,10 +82,8 @@ class RunTable:
         """A stopped run goes on: its state is running again."""
         self._set(run_id, state=RUNNING, reason=None, end_s=None)
 
-    def end(self, run_id: str, state: str, reason: str | None, unless: bool = False) -> bool:
-        """End a running run; True for the one caller that did it (not ``unless`` others are at work)."""
-        if unless:
-            return False
+    def end(self, run_id: str, state: str, reason: str | None) -> bool:
+        """End a running run; of several callers, True for the one that did it."""
         mine = sa.and_(runs.c.run_id == run_id, runs.c.state == RUNNING)
         statement = sa.update(runs).where(mine).values(state=state, reason=reason, end_s=time.time())
         return self._database.write(lambda c: c.execute(statement).rowcount) == 1

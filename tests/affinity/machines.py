@@ -39,7 +39,7 @@ _TOLD = (
 
 @cache
 def snapshot_root(name: str) -> Path:
-    """The snapshot as a file system root, unpacked once on a machine; tar(1) is ten times faster than tarfile."""
+    """The snapshot as a file system root, unpacked once on a machine; tar(1), because tarfile is slow."""
     archive = SNAPSHOTS / index()[name]["file"]
     folder = Path(gettempdir()) / f"nano-topology-{os.getuid()}-{archive.stat().st_mtime_ns}-{name}"
     if not folder.is_dir():

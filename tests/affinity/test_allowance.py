@@ -98,14 +98,15 @@ def test_the_v1_cpuset_counts_under_either_name(tmp_path: Path) -> None:
 
 def test_a_path_of_the_host_is_found_at_the_mount_of_a_container(tmp_path: Path) -> None:
     mount = V2.replace(" / /sys", " /docker/abc /sys")
-    for number, path in enumerate(("/docker/abc/inner", "/docker/abc", "/../..", "/elsewhere")):
+    paths = {"/docker/abc/inner": 0.5, "/docker/abc": 1.0, "/../..": 1.0, "/elsewhere": 1.0}
+    for number, (path, quota) in enumerate(paths.items()):
         files = {
             "proc/self/cgroup": f"0::{path}\n",
             "proc/self/mountinfo": mount,
             "sys/fs/cgroup/cpu.max": "100000 100000\n",
-            "sys/fs/cgroup/inner/cpu.max": "max 100000\n",
+            "sys/fs/cgroup/inner/cpu.max": "50000 100000\n",
         }
-        assert allowance(tmp_path / str(number), files).quota_cpus == 1.0
+        assert allowance(tmp_path / str(number), files).quota_cpus == quota
 
 
 def test_the_mask_is_cut_with_the_cpuset_and_the_online_cpus(tmp_path: Path) -> None:

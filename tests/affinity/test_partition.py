@@ -23,6 +23,7 @@ from affinity import (
     synthetic_topology,
     unrestricted,
 )
+from affinity.assemble import CoreFacts, NodeFacts, assemble
 
 POLICIES = ("auto", "balanced", "local")
 
@@ -222,6 +223,19 @@ def most_groups(count: int, size: int, n: int) -> int:
 def test_uneven_nodes_are_reordered_to_spare_crossings() -> None:
     topology = ragged([[[1] * 4, [1] * 2, [1] * 4, [1] * 2]])
     assert partition(topology, unrestricted(topology), 3, policy="balanced").crossings == 1
+
+
+@pytest.mark.parametrize(("sizes", "n", "crossings"), [([4, 2] * 5, 10, 5), ([6, 4, 2] * 3, 12, 3)])
+def test_many_uneven_nodes_are_paired_to_spare_crossings(sizes: list[int], n: int, crossings: int) -> None:
+    topology = ragged([[[1] * size for size in sizes]])
+    assert partition(topology, unrestricted(topology), n, policy="balanced").crossings == crossings
+
+
+def test_node_boundaries_count_where_all_nodes_share_one_cache() -> None:
+    cores = [CoreFacts((pu,), 0, int(pu > 5), 0, 0) for pu in range(8)]
+    topology = assemble(cores, [NodeFacts(node, None, ()) for node in range(2)], source="one cache")
+    divided = partition(topology, unrestricted(topology), 3, policy="balanced")
+    assert divided.crossings == 0
 
 
 def test_auto_prefers_balance_when_it_crosses_nothing_and_locality_when_it_would() -> None:

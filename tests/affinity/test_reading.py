@@ -140,6 +140,19 @@ def test_a_core_of_two_nodes_is_not_split_and_sparse_nodes_keep_their_numbers(tm
     ]
 
 
+def test_a_core_lies_in_the_node_of_most_of_its_pus(tmp_path: Path) -> None:
+    files = {f"{CPU}/cpu{pu}/topology/core_cpus_list": "0-2" for pu in range(3)}
+    files |= {f"{NODE}/node0/cpulist": "0", f"{NODE}/node1/cpulist": "1-2"}
+    (core,) = read_topology(write_tree(tmp_path, files)).cores
+    assert core.numa_node == 1
+
+
+def test_a_cache_whose_map_is_empty_belongs_to_its_pu(tmp_path: Path) -> None:
+    files = {name: text for name, text in smt_machine().items() if "shared_cpu_list" not in name}
+    topology = read_topology(write_tree(tmp_path, files))
+    assert [llc.pus for llc in topology.llcs] == [core.pus for core in topology.cores]
+
+
 def test_instruction_and_first_level_caches_are_no_llc(tmp_path: Path) -> None:
     files = {name: text for name, text in smt_machine().items() if "index3" not in name}
     for pu in range(8):

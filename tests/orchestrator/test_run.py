@@ -357,6 +357,7 @@ BAD = [
     (("run", "job.py:quadratik", "-n", 1), "it defines empty, quadratic"),
     (("run", "job.py:number", "-n", 1), "not callable"),
     (("run", "broken.py:f", "-n", 1), "no_such_library"),
+    (("run", "crash.py:f", "-n", 1), "SIGSEGV (segmentation fault)"),
     (("run", "job.py:empty"), "--n-trials"),
     (("run", "job.py:empty", "-n", "x"), "invalid int value"),
     (("run", "job.py:empty", "-n", 0), "n_trials is 0"),
@@ -388,6 +389,7 @@ BAD = [
 @pytest.mark.parametrize(("words", "expected"), BAD, ids=lambda value: " ".join(map(str, value))[:60])
 def test_bad_input_is_one_line_and_exit_code_2_and_writes_nothing(cli, words, expected):
     (cli.cwd / "broken.py").write_text("import no_such_library\ndef f(trial): return 1\n")
+    (cli.cwd / "crash.py").write_text("import os\nos.kill(os.getpid(), 11)\ndef f(trial): return 1\n")
     before = files(cli.cwd)
     done = cli(*words)
     assert done.code == 2, done

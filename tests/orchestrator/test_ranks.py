@@ -1,0 +1,42 @@
+"""The same command behind ``mpirun``: every rank is an agent of one run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import optuna
+import pytest
+
+MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none"]
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed")
+@pytest.mark.parametrize("n_ranks", [2, 3])
+def test_ranks_share_one_run_and_its_budget_and_one_of_them_reports(cli, storage_url, n_ranks):
+    env = cli.env | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    words = (
+        "run",
+        "job.py:quadratic",
+        "-n",
+        30,
+        "--oversubscribe",
+        "--storage",
+        storage_url,
+        "--study-name",
+        "ranks",
+    )
+    command = [*MPIRUN, "-n", str(n_ranks), *cli.argv(*words, "--draw", "none", "--json")]
+    done = subprocess.run(
+        command, cwd=cli.cwd, env=env, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert sum(summary["counts"].values()) == 30
+    assert len(summary["runs"]) == 1
+    assert summary["runs"][0]["state"] == "finished"
+    assert sorted(slot["rank"] for slot in summary["slots"]) == list(range(n_ranks))
+    assert f"{n_ranks} ranks x 1 = {n_ranks} workers (openmpi)" in done.stderr
+    trials = optuna.load_study(study_name="ranks", storage=storage_url).trials
+    assert sorted(trial.number for trial in trials) == list(range(30))
