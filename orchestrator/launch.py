@@ -1,13 +1,11 @@
-"""From settings to a run: which directory, which storage, a new run or one to go on with; then begin it.
+"""From settings to a plan: which directory, which storage, a new run or one to go on with.
 
-``plan`` only looks: whatever is wrong is found before anything is written. ``begin`` writes.
+``plan`` only looks: whatever is wrong is found before anything is written. ``orchestrator.begin`` writes.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import time
 import uuid
 from dataclasses import dataclass
@@ -15,19 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import optuna
-from optuna.study import StudyDirection
-
 from launchers import Rank
 from orchestrator.errors import RunDirError, StudyError
-from orchestrator.host import this_process
 from orchestrator.machine import Share
-from orchestrator.paths import RunPaths, next_run, numbered_runs, study_folder, write_whole
-from orchestrator.run_handle import RunHandle, is_live
+from orchestrator.paths import RunPaths, next_run, numbered_runs, study_folder
+from orchestrator.run_handle import is_live
 from orchestrator.spec import RunSpec
-from orchestrator.storage.database import Database, open_database, require_folder, study_directions
+from orchestrator.storage.database import open_database, require_folder, study_directions
 from orchestrator.storage.runs import FINISHED, RUNNING, RunTable, StoredRun
-from orchestrator.storage.url import masked, sqlite_path, sqlite_url
+from orchestrator.storage.url import masked, sqlite_url
 
 Existing = Literal["refuse", "rename"]
 _PATIENCE_S = 120.0  # how long a rank waits for rank 0 to create the run
@@ -215,87 +209,3 @@ def _await_rank_zero(
     raise RunDirError(
         f"Rank {rank.index} waited {_PATIENCE_S:g} s for rank 0 to create the run; see its output."
     )
-
-
-def begin(launch: Launch) -> RunHandle:
-    """Create what is missing (tables, study, run), announce this agent, and return the run."""
-    database = open_database(launch.storage_url)
-    runs = RunTable(database)
-    if launch.continues:
-        _reopen(runs, launch)
-    else:
-        _create(database, runs, launch)
-    stored = runs.find(launch.run_id)
-    assert stored is not None
-    agent_id = uuid.uuid4().hex
-    _announce(runs, launch, agent_id)
-    return RunHandle(
-        database=database,
-        storage_url=launch.storage_url,
-        study_name=launch.spec.study_name,
-        study_id=stored.study_id,
-        run_id=launch.run_id,
-        agent_id=agent_id,
-        seed=stored.seed,
-        joined=launch.continues,
-    )
-
-
-def _announce(runs: RunTable, launch: Launch, agent_id: str) -> None:
-    runs.register_agent(agent_id, launch.run_id, launch.rank.index, this_process())
-
-
-def _reopen(runs: RunTable, launch: Launch) -> None:
-    stored = runs.find(launch.run_id)
-    assert stored is not None
-    if stored.record.state != RUNNING:
-        runs.reopen(launch.run_id)
-
-
-def _create(database: Database, runs: RunTable, launch: Launch) -> None:
-    spec = launch.spec
-    if launch.renames:
-        runs.rename_study(database.rdb.get_study_id_from_name(spec.study_name), spec.study_name)
-    study_id = _study_id(database, spec)
-    runs.create(launch.run_id, study_id, spec, _seed(runs, study_id, spec))
-    _write_run_json(launch)
-
-
-def _study_id(database: Database, spec: RunSpec) -> int:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if spec.resume:
-        return int(database.rdb.get_study_id_from_name(spec.study_name))
-    directions = [StudyDirection[direction.upper()] for direction in spec.directions]
-    try:
-        return int(database.rdb.create_new_study(directions, spec.study_name))
-    except optuna.exceptions.DuplicatedStudyError:
-        raise StudyError(f"Study '{spec.study_name}' was just made by somebody else; add --resume.") from None
-
-
-def _seed(runs: RunTable, study_id: int, spec: RunSpec) -> int:
-    """The seed asked for, else that of the study's first run, else a fresh one (stored with the run)."""
-    if spec.seed is not None:
-        return spec.seed
-    earlier = runs.of_study(study_id)
-    return earlier[0].seed if earlier else secrets.randbelow(2**31)
-
-
-def _write_run_json(launch: Launch) -> None:
-    embedded = None
-    if launch.spec.storage_url is None:
-        file = sqlite_path(launch.storage_url)
-        assert file is not None
-        embedded = _relative(file, launch.paths.root)
-    data = {
-        "run_id": launch.run_id,
-        "spec": launch.spec.as_json(),
-        "spec_hash": launch.spec.identity_hash(),
-        "storage": masked(launch.storage_url),
-        "embedded": embedded,  # the SQLite file, relative to this folder, which may be moved
-        "ranks": launch.rank.size,
-    }
-    write_whole(launch.paths.spec, json.dumps(data, indent=2, default=repr) + "\n")
-
-
-def _relative(file: Path, folder: Path) -> str:
-    return os.path.relpath(file.resolve(), folder.resolve())

@@ -21,12 +21,12 @@ from orchestrator.objective import Objective
 from orchestrator.orders import WorkOrder
 from orchestrator.progress import Snapshot, View
 from orchestrator.run_handle import RunHandle
+from orchestrator.run_study import open_run_study
 from orchestrator.slot_worker import RunningTrial
 from orchestrator.spec import RunSpec
 from orchestrator.stop import StopRequests
 from orchestrator.storage.attempts import Loss
 from orchestrator.storage.database import open_database
-from orchestrator.storage.run_study import open_run_study
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED, RunTable
 from orchestrator.summary import Summary, summarise
 from orchestrator.tally import Tally

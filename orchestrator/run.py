@@ -12,8 +12,9 @@ from sqlalchemy.exc import DBAPIError
 
 from launchers import Rank
 from orchestrator.agent import Agent, Ending
+from orchestrator.begin import begin
 from orchestrator.errors import RunFailed
-from orchestrator.launch import Launch, begin
+from orchestrator.launch import Launch
 from orchestrator.orders import LoadOrder
 from orchestrator.paths import RunPaths
 from orchestrator.progress import View

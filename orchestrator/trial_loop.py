@@ -16,6 +16,7 @@ from optuna.trial import Trial, TrialState
 
 from orchestrator.errors import BudgetSpent
 from orchestrator.objective import Objective
+from orchestrator.run_study import RunStudy
 from orchestrator.sampling import seed_libraries, stream_seed
 from orchestrator.storage.attempts import CAUSE, StaleAttempt
 from orchestrator.storage.run_storage import RunStorage
@@ -49,16 +50,6 @@ class Events(Protocol):
 
     def told(self, number: int, outcome: TrialOutcome, objective_s: float) -> None:
         """The trial is finished and stored."""
-
-
-class RunStudy(optuna.Study):
-    """A study whose ``stop()`` ends the run, also when a sampler has run out of combinations."""
-
-    stop_requested = False
-
-    def stop(self) -> None:
-        """Begin no further trial in this run."""
-        self.stop_requested = True
 
 
 def run_trials(

@@ -59,7 +59,7 @@ def _load_tools(path: Path | None) -> Mapping[str, Any]:
 
 
 def _work(order: WorkOrder, objective: Objective, tools: Mapping[str, Any], wire: Channel) -> int:
-    from orchestrator.storage.run_study import open_run_study
+    from orchestrator.run_study import open_run_study
 
     try:
         telling = _Telling(wire, order.binding)

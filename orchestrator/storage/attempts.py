@@ -14,18 +14,24 @@ when it creates a trial, so they are serial per study, on any number of nodes.
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from orchestrator.storage.database import Database
+from orchestrator.storage.rows import (
+    keep_params,
+    now,
+    set_attempt,
+    set_attribute,
+    set_trial,
+    start_trial,
+    value_row,
+)
 from orchestrator.storage.schema import (
     attempts,
     runs,
@@ -119,11 +125,11 @@ class AttemptTable:
         )
         for row in c.execute(query).all():
             if row.trial in _FINISHED:  # by somebody else: it counts
-                _set_attempt(c, row.token, state="ended", cause="finished elsewhere")
+                set_attempt(c, row.token, state="ended", cause="finished elsewhere")
                 continue
             expected = TrialState.RUNNING if row.state == "returned" else TrialState.WAITING
-            if _start_trial(c, row.trial_id, expected):
-                _set_attempt(c, row.token, state="lost")
+            if start_trial(c, row.trial_id, expected):
+                set_attempt(c, row.token, state="lost")
                 return int(row.trial_id)
         return None
 
@@ -140,19 +146,19 @@ class AttemptTable:
         waiting = sa.and_(trials.c.study_id == self._study_id, trials.c.state == TrialState.WAITING)
         query = sa.select(trials.c.trial_id).where(waiting).order_by(trials.c.number)
         for trial_id in c.execute(query).scalars().all():
-            if _start_trial(c, trial_id, TrialState.WAITING):
+            if start_trial(c, trial_id, TrialState.WAITING):
                 return int(trial_id)
         return None
 
     def _create_trial(self, c: sa.Connection) -> int:
         """A RUNNING trial; its number is the count of earlier trials of the study, as Optuna has it."""
-        row = {"study_id": self._study_id, "state": TrialState.RUNNING, "datetime_start": _now()}
+        row = {"study_id": self._study_id, "state": TrialState.RUNNING, "datetime_start": now()}
         key = c.execute(sa.insert(trials).values(row)).inserted_primary_key
         assert key is not None
         trial_id = int(key[0])
         earlier = sa.and_(trials.c.study_id == self._study_id, trials.c.trial_id < trial_id)
         number = c.execute(sa.select(sa.func.count()).select_from(trials).where(earlier)).scalar_one()
-        _set_trial(c, trial_id, number=number)
+        set_trial(c, trial_id, number=number)
         return trial_id
 
     def _begin_attempt(self, c: sa.Connection, seat: Seat, token: str, trial_id: int) -> None:
@@ -190,7 +196,7 @@ class AttemptTable:
         self._end_trial(c, trial_id, result)
 
     def _end_attempt(self, c: sa.Connection, token: str, result: Result) -> None:
-        _set_attempt(
+        set_attempt(
             c,
             token,
             state="ended",
@@ -204,10 +210,10 @@ class AttemptTable:
         changed = c.execute(
             sa.update(trials)
             .where(trials.c.trial_id == trial_id, trials.c.state == TrialState.RUNNING)
-            .values(state=result.state, datetime_complete=_now())
+            .values(state=result.state, datetime_complete=now())
         )
         if changed.rowcount and result.values is not None:  # else somebody else has finished it
-            rows = [_value_row(trial_id, i, value) for i, value in enumerate(result.values)]
+            rows = [value_row(trial_id, i, value) for i, value in enumerate(result.values)]
             c.execute(sa.insert(trial_values), rows)
 
     def open_attempt(self, agent_id: str, slot: int) -> tuple[str, int] | None:
@@ -241,9 +247,9 @@ class AttemptTable:
         losses = c.execute(sa.select(sa.func.count()).select_from(attempts).where(tried)).scalar_one()
         if losses <= max_retries:
             return "returned"
-        _set_attempt(c, token, state="ended")
-        _set_trial(c, trial_id, state=TrialState.FAIL, datetime_complete=_now())
-        _set_attribute(c, trial_id, CAUSE, f"lost with its worker {losses} times, last: {loss.cause}")
+        set_attempt(c, token, state="ended")
+        set_trial(c, trial_id, state=TrialState.FAIL, datetime_complete=now())
+        set_attribute(c, trial_id, CAUSE, f"lost with its worker {losses} times, last: {loss.cause}")
         return "failed"
 
     def release(self, token: str, trial_id: int, loss: Loss) -> None:
@@ -252,7 +258,7 @@ class AttemptTable:
 
     def _release(self, c: sa.Connection, token: str, trial_id: int, loss: Loss) -> None:
         if self._lose(c, token, trial_id, loss, "waiting"):
-            _set_trial(c, trial_id, state=TrialState.WAITING)
+            set_trial(c, trial_id, state=TrialState.WAITING)
 
     def _lose(self, c: sa.Connection, token: str, trial_id: int, loss: Loss, state: str) -> bool:
         """End the attempt and clear what would disturb the next; False when it had ended already."""
@@ -263,7 +269,7 @@ class AttemptTable:
         if c.execute(sa.update(attempts).where(mine).values(**ended, **known)).rowcount != 1:
             return False
         if c.execute(sa.select(trials.c.state).where(trials.c.trial_id == trial_id)).scalar() in _FINISHED:
-            _set_attempt(c, token, state="ended", cause="finished elsewhere")
+            set_attempt(c, token, state="ended", cause="finished elsewhere")
             return False
         # Optuna's report() ignores a step that is there already, and rungs would prune the next attempt.
         c.execute(
@@ -274,7 +280,7 @@ class AttemptTable:
             sa.delete(trial_system_attributes).where(trial_system_attributes.c.trial_id == trial_id, rungs)
         )
         if loss.params:
-            _keep_params(c, trial_id, loss.params)
+            keep_params(c, trial_id, loss.params)
         return True
 
     def release_returned(self, run_id: str) -> None:
@@ -287,7 +293,7 @@ class AttemptTable:
             attempts.c.run_id == run_id, attempts.c.state == "returned"
         )
         for row in c.execute(query).all():
-            _set_attempt(c, row.token, state="waiting")
+            set_attempt(c, row.token, state="waiting")
             running = sa.and_(trials.c.trial_id == row.trial_id, trials.c.state == TrialState.RUNNING)
             c.execute(sa.update(trials).where(running).values(state=TrialState.WAITING))
 
@@ -312,48 +318,6 @@ class AttemptTable:
                 .where(trials.c.state.in_(_FINISHED))
             )
             for token in c.execute(query).scalars().all():
-                _set_attempt(c, token, state="ended", cause="finished elsewhere")
+                set_attempt(c, token, state="ended", cause="finished elsewhere")
 
         self._database.write(work)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
-
-
-def _set_attempt(c: sa.Connection, token: str, **values: Any) -> None:
-    c.execute(sa.update(attempts).where(attempts.c.token == token).values(**values))
-
-
-def _set_trial(c: sa.Connection, trial_id: int, **values: Any) -> None:
-    c.execute(sa.update(trials).where(trials.c.trial_id == trial_id).values(**values))
-
-
-def _start_trial(c: sa.Connection, trial_id: int, expected: TrialState) -> bool:
-    """Set a trial running, now; False when somebody else was quicker."""
-    there = sa.and_(trials.c.trial_id == trial_id, trials.c.state == expected)
-    running = {"state": TrialState.RUNNING, "datetime_start": _now()}
-    return c.execute(sa.update(trials).where(there).values(running)).rowcount == 1
-
-
-def _value_row(trial_id: int, objective: int, value: float) -> dict[str, Any]:
-    """A value in Optuna's form: infinities are a type, not a number."""
-    infinite = math.isinf(value)
-    kind = ("INF_POS" if value > 0 else "INF_NEG") if infinite else "FINITE"
-    stored = None if infinite else value
-    return {"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind}
-
-
-def _keep_params(c: sa.Connection, trial_id: int, params: Mapping[str, Any]) -> None:
-    """Sampled but not yet suggested parameters join ``fixed_params``, which Optuna hands to ``suggest_*``."""
-    table = trial_system_attributes
-    query = sa.select(table.c.value_json).where(table.c.trial_id == trial_id, table.c.key == "fixed_params")
-    known = c.execute(query).scalar()
-    _set_attribute(c, trial_id, "fixed_params", {**params, **(json.loads(known) if known else {})})
-
-
-def _set_attribute(c: sa.Connection, trial_id: int, key: str, value: Any) -> None:
-    table = trial_system_attributes
-    mine = sa.and_(table.c.trial_id == trial_id, table.c.key == key)
-    c.execute(sa.delete(table).where(mine))
-    c.execute(sa.insert(table).values(trial_id=trial_id, key=key, value_json=json.dumps(value)))

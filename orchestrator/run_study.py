@@ -14,7 +14,16 @@ from orchestrator.sampling import TrialSeededSampler, make_pruner
 from orchestrator.storage.attempts import Seat
 from orchestrator.storage.database import Database, open_database
 from orchestrator.storage.run_storage import Listener, RunStorage
-from orchestrator.trial_loop import RunStudy
+
+
+class RunStudy(optuna.Study):
+    """A study whose ``stop()`` ends the run, also when a sampler has run out of combinations."""
+
+    stop_requested = False
+
+    def stop(self) -> None:
+        """Begin no further trial in this run."""
+        self.stop_requested = True
 
 
 def open_run_study(

@@ -1,0 +1,106 @@
+"""The beginning of a run: a plan in; tables, study and run created or joined, this agent announced."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import uuid
+from pathlib import Path
+
+import optuna
+from optuna.study import StudyDirection
+
+from orchestrator.errors import StudyError
+from orchestrator.host import this_process
+from orchestrator.launch import Launch
+from orchestrator.paths import write_whole
+from orchestrator.run_handle import RunHandle
+from orchestrator.spec import RunSpec
+from orchestrator.storage.database import Database, open_database
+from orchestrator.storage.runs import RUNNING, RunTable
+from orchestrator.storage.url import masked, sqlite_path
+
+
+def begin(launch: Launch) -> RunHandle:
+    """Create what is missing (tables, study, run), announce this agent, and return the run."""
+    database = open_database(launch.storage_url)
+    runs = RunTable(database)
+    if launch.continues:
+        _reopen(runs, launch)
+    else:
+        _create(database, runs, launch)
+    stored = runs.find(launch.run_id)
+    assert stored is not None
+    agent_id = uuid.uuid4().hex
+    _announce(runs, launch, agent_id)
+    return RunHandle(
+        database=database,
+        storage_url=launch.storage_url,
+        study_name=launch.spec.study_name,
+        study_id=stored.study_id,
+        run_id=launch.run_id,
+        agent_id=agent_id,
+        seed=stored.seed,
+        joined=launch.continues,
+    )
+
+
+def _announce(runs: RunTable, launch: Launch, agent_id: str) -> None:
+    runs.register_agent(agent_id, launch.run_id, launch.rank.index, this_process())
+
+
+def _reopen(runs: RunTable, launch: Launch) -> None:
+    stored = runs.find(launch.run_id)
+    assert stored is not None
+    if stored.record.state != RUNNING:
+        runs.reopen(launch.run_id)
+
+
+def _create(database: Database, runs: RunTable, launch: Launch) -> None:
+    spec = launch.spec
+    if launch.renames:
+        runs.rename_study(database.rdb.get_study_id_from_name(spec.study_name), spec.study_name)
+    study_id = _study_id(database, spec)
+    runs.create(launch.run_id, study_id, spec, _seed(runs, study_id, spec))
+    _write_run_json(launch)
+
+
+def _study_id(database: Database, spec: RunSpec) -> int:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if spec.resume:
+        return int(database.rdb.get_study_id_from_name(spec.study_name))
+    directions = [StudyDirection[direction.upper()] for direction in spec.directions]
+    try:
+        return int(database.rdb.create_new_study(directions, spec.study_name))
+    except optuna.exceptions.DuplicatedStudyError:
+        raise StudyError(f"Study '{spec.study_name}' was just made by somebody else; add --resume.") from None
+
+
+def _seed(runs: RunTable, study_id: int, spec: RunSpec) -> int:
+    """The seed asked for, else that of the study's first run, else a fresh one (stored with the run)."""
+    if spec.seed is not None:
+        return spec.seed
+    earlier = runs.of_study(study_id)
+    return earlier[0].seed if earlier else secrets.randbelow(2**31)
+
+
+def _write_run_json(launch: Launch) -> None:
+    embedded = None
+    if launch.spec.storage_url is None:
+        file = sqlite_path(launch.storage_url)
+        assert file is not None
+        embedded = _relative(file, launch.paths.root)
+    data = {
+        "run_id": launch.run_id,
+        "spec": launch.spec.as_json(),
+        "spec_hash": launch.spec.identity_hash(),
+        "storage": masked(launch.storage_url),
+        "embedded": embedded,  # the SQLite file, relative to this folder, which may be moved
+        "ranks": launch.rank.size,
+    }
+    write_whole(launch.paths.spec, json.dumps(data, indent=2, default=repr) + "\n")
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return os.path.relpath(file.resolve(), folder.resolve())
