@@ -53,7 +53,7 @@ def _announce(runs: RunTable, launch: Launch, agent_id: str) -> None:
 def _reopen(runs: RunTable, launch: Launch) -> None:
     stored = runs.find(launch.run_id)
     assert stored is not None
-    if stored.record.state != RUNNING:
+    if stored.record.state != RUNNING and launch.rank.index == 0:
         runs.reopen(launch.run_id)
 
 

@@ -15,12 +15,14 @@ from typing import Any, Literal
 
 from launchers import Rank
 from orchestrator.errors import RunDirError, StudyError
+from orchestrator.host import this_process
 from orchestrator.machine import Share
 from orchestrator.paths import RunPaths, next_run, numbered_runs, study_folder
+from orchestrator.records import RunRecord
 from orchestrator.run_handle import is_live
 from orchestrator.spec import RunSpec
 from orchestrator.storage.database import open_database, require_folder, study_directions
-from orchestrator.storage.runs import FINISHED, RUNNING, RunTable, StoredRun
+from orchestrator.storage.runs import FINISHED, RUNNING, RunTable, StoredRun, utc
 from orchestrator.storage.url import masked, sqlite_url
 
 Existing = Literal["refuse", "rename"]
@@ -64,11 +66,13 @@ def plan(
     if rank.index > 0:
         return _await_rank_zero(spec, rank, share, run_dir, run_id)
     place = _place(spec, run_dir)
-    going_on = _unfinished(spec, place, run_id)
-    if going_on is not None:
-        url, stored = going_on
+    known = _known_run(spec, place, run_id)
+    if known is not None and known[1].record.state != FINISHED:
+        url, stored = known
         _refuse_second_agent(url, stored, rank)
         return Launch(spec, rank, share, place.paths, url, stored.record.run_id, continues=True)
+    if known is not None and run_id is not None:
+        raise StudyError(f"Run {run_id} is finished; choose another --run-id, with --resume on its study.")
     return _plan_new(spec, rank, share, place, run_dir, run_id, existing)
 
 
@@ -92,8 +96,8 @@ def _read_written(paths: RunPaths) -> dict[str, Any] | None:
     return written
 
 
-def _unfinished(spec: RunSpec, place: Place, run_id: str | None) -> tuple[str, StoredRun] | None:
-    """The run that the same command has begun and not finished, with the URL of its storage."""
+def _known_run(spec: RunSpec, place: Place, run_id: str | None) -> tuple[str, StoredRun] | None:
+    """The run that the same command has begun, with the URL of its storage."""
     written = place.written
     if run_id is None and (written is None or written["spec_hash"] != spec.identity_hash()):
         return None
@@ -106,7 +110,7 @@ def _unfinished(spec: RunSpec, place: Place, run_id: str | None) -> tuple[str, S
         stored = RunTable(database).find(wanted)
     finally:
         database.close()
-    if stored is None or stored.record.state == FINISHED:
+    if stored is None:
         return None
     if stored.spec_hash != spec.identity_hash():
         raise StudyError(f"Run {wanted} was begun with other settings; choose another --run-id.")
@@ -199,13 +203,19 @@ def _new_id() -> str:
 def _await_rank_zero(
     spec: RunSpec, rank: Rank, share: Share, run_dir: Path | None, run_id: str | None
 ) -> Launch:
+    """Join the run when it is there, also when quicker ranks have finished it since this one was started."""
+    started = utc(this_process().start_s)
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         place = _place(spec, run_dir)
-        found = _unfinished(spec, place, run_id)
-        if found is not None and found[1].record.state == RUNNING:
+        found = _known_run(spec, place, run_id)
+        if found is not None and _is_of_this_launch(found[1].record, started):
             return Launch(spec, rank, share, place.paths, found[0], found[1].record.run_id, continues=True)
         time.sleep(0.5)
     raise RunDirError(
         f"Rank {rank.index} waited {_PATIENCE_S:g} s for rank 0 to create the run; see its output."
     )
+
+
+def _is_of_this_launch(record: RunRecord, started: datetime) -> bool:
+    return record.state == RUNNING or (record.end is not None and record.end > started)

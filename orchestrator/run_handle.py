@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 
 from orchestrator.storage.attempts import AttemptTable, Loss
 from orchestrator.storage.database import Database
-from orchestrator.storage.runs import RunTable, StoredAgent
+from orchestrator.storage.runs import RUNNING, RunTable, StoredAgent
 from orchestrator.tally import Best
 
 
@@ -38,9 +38,11 @@ class RunHandle:
         return AttemptTable(self.database, self.study_id)
 
     def unclaimed(self) -> float:
-        """Tickets left; infinite for a run that only time ends."""
+        """Tickets left: none once the run has ended; infinite for a run that only time ends."""
         stored = self.runs.find(self.run_id)
         assert stored is not None
+        if stored.record.state != RUNNING:
+            return 0
         n_trials = stored.record.n_trials
         return math.inf if n_trials is None else n_trials - stored.record.claimed
 

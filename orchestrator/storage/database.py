@@ -180,7 +180,9 @@ def _explained(url: str, action: Callable[[], T]) -> T:
 def _driver_hint(url: str) -> str:
     if url.startswith(("mysql", "mariadb")):
         return "pip install 'nano-hpo[mysql]' (mysqlclient; on Debian with libmariadb-dev and pkg-config)"
-    return "pip install psycopg2-binary" if url.startswith("postgresql") else "see SQLAlchemy's dialects"
+    if url.startswith("postgresql"):
+        return "pip install 'psycopg[binary]' (or psycopg2-binary, with postgresql+psycopg2://…)"
+    return "see SQLAlchemy's dialects"
 
 
 def said(error: BaseException) -> str:

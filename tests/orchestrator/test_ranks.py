@@ -16,6 +16,7 @@ MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none"]
 @pytest.mark.parametrize("n_ranks", [2, 3])
 def test_ranks_share_one_run_and_its_budget_and_one_of_them_reports(cli, storage_url, n_ranks):
     env = cli.env | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    env["MEET"] = str(n_ranks)
     words = (
         "run",
         "job.py:quadratic",
@@ -40,3 +41,16 @@ def test_ranks_share_one_run_and_its_budget_and_one_of_them_reports(cli, storage
     assert f"{n_ranks} ranks x 1 = {n_ranks} workers (openmpi)" in done.stderr
     trials = optuna.load_study(study_name="ranks", storage=storage_url).trials
     assert sorted(trial.number for trial in trials) == list(range(30))
+
+
+def test_a_rank_that_comes_when_the_others_have_finished_leaves_in_peace(cli):
+    words = ("run", "job.py:empty", "-n", 1, "--oversubscribe", "--draw", "none", "--json")
+    ranks = []
+    for index in (1, 0):
+        cli.env |= {"OMPI_COMM_WORLD_RANK": str(index), "OMPI_COMM_WORLD_SIZE": "2"}
+        cli.env |= {"OMPI_COMM_WORLD_LOCAL_RANK": str(index), "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
+        ranks.append(cli.start(*words))
+    said = [process.communicate(timeout=110) for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], said
+    (spoken,) = [out for out, _ in said if out]
+    assert json.loads(spoken)["counts"] == {"COMPLETE": 1}

@@ -306,6 +306,34 @@ def test_the_same_command_twice_at_once_is_refused_the_second_time(cli):
     assert f"process {process.pid}" in second.err
 
 
+def test_a_run_id_finds_its_run_from_any_folder_and_is_used_once(cli, storage_url):
+    cli.env["SLOW_S"] = "60"
+    args = (
+        "run",
+        "job.py:slow",
+        "-n",
+        3,
+        "--storage",
+        storage_url,
+        "--study-name",
+        "named",
+        "--run-id",
+        "night",
+    )
+    process = cli.start(*args, "--grace", 0, *TRIALS)
+    wait_for(lambda: (cli.cwd / "began-0").exists(), "the first trial")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    cli.env["SLOW_S"] = "0"
+    done = cli(*args, "--run-dir", "elsewhere", *TRIALS)
+    assert done.code == 0, done.err
+    assert done.json["counts"] == {"COMPLETE": 3}
+    assert [run["run_id"] for run in done.json["runs"]] == ["night"]
+    again = cli(*args, "--run-dir", "third")
+    assert again.code == 2
+    assert "night is finished" in again.err
+
+
 def test_a_plain_optuna_worker_may_join_while_a_run_goes_on(cli, storage_url):
     cli.env["SLOW_S"] = "0.1"
     process = cli.start(
