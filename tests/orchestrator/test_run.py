@@ -203,12 +203,14 @@ def test_an_interrupt_releases_what_runs_and_writes_the_report(cli):
 
 def test_a_running_trial_may_finish_within_the_grace(cli):
     cli.env["SLOW_S"] = "1.5"
-    process = cli.start("run", "job.py:slow", "-n", 6, "-p", 2, *TRIALS)
+    process = cli.start("run", "job.py:slow", "-n", 60, "-p", 2, *TRIALS)
     wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 130
-    assert states(embedded(cli, study="job-slow"), "job-slow") == {"COMPLETE": 2}
+    begun = len(list(cli.cwd.glob("began-*")))
+    assert 2 <= begun < 60
+    assert states(embedded(cli, study="job-slow"), "job-slow") == {"COMPLETE": begun}
 
 
 def test_a_second_interrupt_stops_at_once_and_leaves_nothing_running(cli):
@@ -216,7 +218,7 @@ def test_a_second_interrupt_stops_at_once_and_leaves_nothing_running(cli):
     wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
     workers = workers_of(process.pid)
     process.send_signal(signal.SIGINT)
-    assert "Again: stop at once" in process.stderr.readline()
+    assert any("Again: stop at once" in line for line in iter(process.stderr.readline, ""))
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
