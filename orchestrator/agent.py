@@ -135,15 +135,15 @@ class Agent:
         assert self._run is not None
         counts = self._run.attempts.counts(self._run.run_id)
         self._tally.finished = counts.get("ended", 0)
-        if self._run.unclaimed() > 0 or counts.get("returned", 0):
+        if self._run.unclaimed() > 0 or self._run.attempts.has_given_back(self._run.run_id):
             self._no_ticket_left = False
             return False
         if counts.get("running", 0):  # with other agents
             return False
-        self._wait_for_no_stranger()
+        self._mention_strangers()
         return True
 
-    def _wait_for_no_stranger(self) -> None:
+    def _mention_strangers(self) -> None:
         """Trials that we released once may be with a program that is not ours: it cannot be supervised."""
         assert self._run is not None
         self._run.attempts.settle(self._run.run_id)
@@ -264,6 +264,8 @@ class Agent:
         self._tally.lost(happened)
         if happened == "failed":
             worker.deaths = 0
+            which = f"Trial {lost.number}" if lost is not None else "A trial"
+            self._view.note(f"{which} has lost too many workers (--max-retries): it is failed for good.")
 
     def _restart_or_give_up(self) -> None:
         """A new worker into each empty slot while there is work; the end when workers only ever die."""
@@ -288,7 +290,7 @@ class Agent:
         if time.monotonic() < self._look_at_s:
             return False
         self._look_at_s = time.monotonic() + _IDLE_TICK_S
-        return self._run.attempts.counts(self._run.run_id).get("returned", 0) > 0
+        return self._run.attempts.has_given_back(self._run.run_id)
 
     # Stopping
 

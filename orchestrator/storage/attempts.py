@@ -306,6 +306,18 @@ class AttemptTable:
         )
         return {state: int(n) for state, n in self._database.read(lambda c: c.execute(query).all())}
 
+    def has_given_back(self, run_id: str) -> bool:
+        """Whether a trial of the run waits for a worker: given back, or released and taken by nobody."""
+        returned = attempts.c.state == "returned"
+        released = sa.and_(attempts.c.state == "waiting", trials.c.state == TrialState.WAITING)
+        query = (
+            sa.select(attempts.c.token)
+            .join(trials, trials.c.trial_id == attempts.c.trial_id)
+            .where(attempts.c.run_id == run_id, sa.or_(returned, released))
+            .limit(1)
+        )
+        return self._database.read(lambda c: c.execute(query).first()) is not None
+
     def settle(self, run_id: str) -> None:
         """Count trials of ours that somebody else finished while they were waiting."""
 

@@ -132,8 +132,10 @@ def test_a_released_trial_waits_and_is_taken_again_first(make_ledger):
     token, trial_id = ledger.claim()
     ledger.attempts.release(token, trial_id, Loss("released"))
     assert ledger.trials()[0].state is TrialState.WAITING
+    assert ledger.attempts.has_given_back("run")
     assert ledger.claim()[1] == trial_id
     assert ledger.trials()[0].state is TrialState.RUNNING
+    assert not ledger.attempts.has_given_back("run")
 
 
 def test_trials_given_back_are_released_when_the_run_stops(make_ledger):

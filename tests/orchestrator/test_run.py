@@ -128,8 +128,9 @@ def test_a_trial_whose_worker_died_is_tried_again_with_its_parameters(cli):
 
 
 def test_a_trial_that_kills_every_worker_is_failed_and_the_run_goes_on(cli):
-    done = cli("run", "job.py:always_dies", "-n", 5, "-p", 2, "--max-retries", 1, *TRIALS)
+    done = cli("run", "job.py:always_dies", "-n", 5, "-p", 2, "--max-retries", 1, "--draw", "none", "--json")
     assert done.code == 0
+    assert "Trial 1 has lost too many workers" in done.err
     assert done.json["counts"] == {"COMPLETE": 4, "FAIL": 1}
     assert sum(slot["n_lost"] for slot in done.json["slots"]) == 2
 
