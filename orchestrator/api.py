@@ -81,7 +81,8 @@ def search(
         policy: how cores are divided: "auto", "balanced" or "local" (see ``affinity.partition``).
         oversubscribe: allow more processes than cores.
         max_retries: how often a trial whose process died is tried again.
-        grace_s: seconds that running trials have after the first Ctrl-C; a second one stops at once.
+        grace_s: seconds that running trials have after the first Ctrl-C; a second one stops at once. (In this
+            process: the running trial may finish; a second one raises KeyboardInterrupt.)
         progress: show it on standard error.
         draw: "all" (the report, and the plots as PNG files where Chromium is found), "html" (the report) or
             "none" (tables only).

@@ -38,9 +38,12 @@ MEMORY = "sqlite://"
 def search_here(
     objective: Objective, spec: RunSpec, seed: int, tools: Mapping[str, Any], view: View
 ) -> Summary:
-    """Run the trials of ``spec`` here, one after the other, and return what came out."""
+    """Run the trials of ``spec`` here, one after the other, and return what came out.
+
+    The first Ctrl-C ends the search after the running trial; the second raises ``KeyboardInterrupt`` at once.
+    """
     run = _begin(spec, seed)
-    with StopRequests() as stops:
+    with StopRequests(raises=True) as stops:
         following = _Following(spec, view, stops)
         study, storage = open_run_study(_order(spec, run), tools, following, run.database)
         try:

@@ -73,16 +73,8 @@ class Silent:
         """Show nothing."""
 
 
-class PlainLines(Silent):
-    """Lines for a log: failures and lost workers at once, the state every few seconds and at the end."""
-
-    def __init__(self) -> None:
-        self._next_s = time.monotonic() + _PLAIN_S
-        self._shown = -1
-
-    def note(self, text: str) -> None:
-        """One line."""
-        print(text, file=sys.stderr, flush=True)
+class Noting(Silent):
+    """What every view for people has in common: failures and lost workers are notes."""
 
     def told(self, data: Mapping[str, Any], slot: int) -> None:
         """A failure is a line; the rest is in the state."""
@@ -92,6 +84,18 @@ class PlainLines(Silent):
     def lost(self, slot: int, number: int | None, how: str) -> None:
         """One line."""
         self.note(lost_line(slot, number, how))
+
+
+class PlainLines(Noting):
+    """Lines for a log: failures and lost workers at once, the state every few seconds and at the end."""
+
+    def __init__(self) -> None:
+        self._next_s = time.monotonic() + _PLAIN_S
+        self._shown = -1
+
+    def note(self, text: str) -> None:
+        """One line."""
+        print(text, file=sys.stderr, flush=True)
 
     def refresh(self, snapshot: Snapshot) -> None:
         """The state, when it has changed and some seconds are over."""
@@ -109,7 +113,7 @@ class PlainLines(Silent):
         self._next_s = time.monotonic() + _PLAIN_S
 
 
-class LiveTable(Silent):
+class LiveTable(Noting):
     """A table of slots under a line of totals, redrawn in place in a terminal."""
 
     def __init__(self, console: Console) -> None:
@@ -121,15 +125,6 @@ class LiveTable(Silent):
     def note(self, text: str) -> None:
         """A line above the table."""
         self._live.console.print(text, markup=False, highlight=False)
-
-    def told(self, data: Mapping[str, Any], slot: int) -> None:
-        """A failure is a line above the table."""
-        if data["error"]:
-            self.note(f"Trial {data['number']} failed: {data['error']}")
-
-    def lost(self, slot: int, number: int | None, how: str) -> None:
-        """A line above the table."""
-        self.note(lost_line(slot, number, how))
 
     def refresh(self, snapshot: Snapshot) -> None:
         """Redraw, at most twice a second."""

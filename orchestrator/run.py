@@ -52,14 +52,14 @@ def execute(
         try:
             agent = Agent(launch, make_order(launch.paths), view, stops)
             ending = agent.run(lambda: begin(launch))
+            if agent.handle is None:
+                return Outcome(launch.rank, ending, stops.count, launch.paths, None, None)
+            return _conclude(launch, agent.handle, ending, stops, draw)
         except (DBAPIError, StorageInternalError) as error:
             raise RunFailed(f"The database was lost: {said(error)}. The same command goes on.") from error
         finally:
             if was_new and (agent is None or agent.handle is None):
                 _remove(launch.paths.root)
-        if agent.handle is None:
-            return Outcome(launch.rank, ending, stops.count, launch.paths, None, None)
-        return _conclude(launch, agent.handle, ending, stops, draw)
 
 
 def _conclude(launch: Launch, run: RunHandle, ending: Ending, stops: StopRequests, draw: Draw) -> Outcome:

@@ -14,10 +14,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopRequests:
     """A context in which the first signal asks for an orderly end and the second for one at once.
 
-    Outside the main thread, where Python delivers no signals, it changes nothing.
+    With ``raises`` the second raises ``KeyboardInterrupt`` where it arrives: for a search in the caller's own
+    process, where nobody else could end a trial. Outside the main thread, where Python delivers no signals,
+    the context changes nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, raises: bool = False) -> None:
+        self._raises = raises
         self.wakeup_fd, self._write_fd = os.pipe()
         os.set_blocking(self.wakeup_fd, False)
         os.set_blocking(self._write_fd, False)
@@ -45,6 +48,8 @@ class StopRequests:
             os.write(self._write_fd, b"!")
         except BlockingIOError:
             pass
+        if self._raises and self.count > 1:
+            raise KeyboardInterrupt
 
     def drain(self) -> None:
         """Empty the descriptor."""

@@ -27,7 +27,6 @@ class Tally:
     before: int = 0  # finished by earlier launches of the run
     states: Counter[str] = field(default_factory=Counter)
     lost_attempts: int = 0
-    failed_for_good: int = 0
     best: Best | None = None
     minimize: bool = True
     start_s: float = field(default_factory=time.monotonic)
@@ -59,7 +58,6 @@ class Tally:
         self.lost_attempts += 1
         if happened == "failed":
             self.finished += 1
-            self.failed_for_good += 1
 
     def all_fail_alike(self) -> str | None:
         """Why it makes no sense to go on: the first trials all failed with one kind of error."""

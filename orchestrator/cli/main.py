@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from orchestrator.cli import options
 
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 _DESCRIPTION = """\
 Hyperparameter search on this machine's cores, and on those of a cluster.

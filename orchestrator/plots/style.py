@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 # Okabe and Ito's palette: told apart with any common colour blindness (jfly.uni-koeln.de/color)
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, YELLOW, GREY, INK = "#CC79A7", "#56B4E9", "#F0E442", "#8A94A3", "#1F2937"
+PURPLE, SKY, GREY, INK = "#CC79A7", "#56B4E9", "#8A94A3", "#1F2937"
 SCALE = ["#CFE3F1", "#8FC1DF", "#4393C3", "#0B5C9E", "#052F61"]  # its light end still shows on white
 FULL_SCALE = [[i / (len(SCALE) - 1), color] for i, color in enumerate(SCALE)]
 

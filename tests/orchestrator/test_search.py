@@ -167,3 +167,28 @@ def test_a_script_searches_with_functions_of_its_own_main_module(tmp_path):
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "{'COMPLETE': 4}", done.stderr
+
+
+def test_a_second_interrupt_ends_a_search_in_this_process_at_once():
+    import signal
+
+    def stuck(trial):
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        pytest.fail("the second interrupt did not arrive")
+
+    with pytest.raises(KeyboardInterrupt):
+        search(stuck, n_trials=3, progress=False)
+
+
+def test_a_first_interrupt_ends_a_search_in_this_process_after_the_running_trial():
+    import signal
+
+    def interrupted(trial):
+        if trial.number == 1:
+            signal.raise_signal(signal.SIGINT)
+        return 0.0
+
+    summary = search(interrupted, n_trials=9, progress=False)
+    assert summary.counts == {"COMPLETE": 2}
+    assert summary.runs[-1].state == "stopped"
