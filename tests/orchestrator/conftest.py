@@ -168,7 +168,7 @@ def meets(trial):
     deadline = time.monotonic() + 90
     while len(list(Path().glob("here-*"))) < int(os.environ["MEET"]) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return 0.0
+    return quadratic(trial)
 
 def stops(trial):
     trial.study.stop()
