@@ -50,6 +50,7 @@ def search(
     run_dir: str | Path | None = None,
     policy: Policy = "auto",
     oversubscribe: bool = False,
+    keep_binding: bool = False,
     max_retries: int = 3,
     grace_s: float = 30.0,
     progress: bool = True,
@@ -80,6 +81,8 @@ def search(
         run_dir: where everything is written; default ``./nano-hpo-runs/STUDY/run-NNN``.
         policy: how cores are divided: "auto", "balanced" or "local" (see ``affinity.partition``).
         oversubscribe: allow more processes than cores.
+        keep_binding: behind ``mpirun``, use the cores that it bound this rank to; otherwise the ranks of a node
+            divide all that ``mpirun`` itself may use.
         max_retries: how often a trial whose process died is tried again.
         grace_s: seconds that running trials have after the first Ctrl-C; a second one stops at once. (In this
             process: the running trial may finish; a second one raises KeyboardInterrupt.)
@@ -99,7 +102,7 @@ def search(
         study_name=study_name or _study_name(objective),
         n_trials=n_trials,
         timeout_s=timeout_s,
-        n_parallels=usable_cores() if n_parallels == "auto" else n_parallels,
+        n_parallels=usable_cores(os.environ, keep_binding) if n_parallels == "auto" else n_parallels,
         storage_url=chosen_url(storage),
         directions=_directions(direction, directions),
         sampler=sampler if isinstance(sampler, str) else type(sampler).__name__,
@@ -110,6 +113,7 @@ def search(
         resume=resume,
         policy=policy,
         oversubscribe=oversubscribe,
+        keep_binding=keep_binding,
         max_retries=max_retries,
         grace_s=grace_s,
     )
@@ -183,7 +187,7 @@ def launch_run(
         raise SpecError(str(error)) from error
     if rank.index > 0:
         view = Silent()  # rank 0 speaks for all
-    share = read_share(rank, spec.n_parallels, spec.policy, spec.oversubscribe)
+    share = read_share(spec, rank, os.environ)
     launch = plan(spec, rank, share, run_dir, run_id, existing)
     for warning in share.partition.warnings:
         view.note(f"Warning: {warning}")

@@ -109,6 +109,12 @@ def _add_division(parser: argparse.ArgumentParser) -> None:
         help="processes of each rank, each bound to its share of cores; auto: one per core (default 1)",
     )
     _add_policy(group)
+    group.add_argument(
+        "--keep-binding",
+        action="store_true",
+        help="behind mpirun: use the cores that it bound each rank to (default: the ranks of a node divide all "
+        "that mpirun may use)",
+    )
 
 
 def _add_policy(group: Any) -> None:

@@ -51,7 +51,7 @@ def _spec(options: argparse.Namespace) -> RunSpec:
         study_name=options.study_name if options.study_name is not None else default_study_name(objective),
         n_trials=options.n_trials,
         timeout_s=options.timeout,
-        n_parallels=_width(options.n_parallels),
+        n_parallels=_width(options.n_parallels, options.keep_binding),
         storage_url=chosen_url(options.storage),
         directions=tuple(options.direction or ("minimize",)),
         sampler=options.sampler,
@@ -62,17 +62,18 @@ def _spec(options: argparse.Namespace) -> RunSpec:
         resume=options.resume,
         policy=options.policy,
         oversubscribe=options.oversubscribe,
+        keep_binding=options.keep_binding,
         max_retries=options.max_retries,
         grace_s=options.grace,
     )
 
 
-def _width(text: str) -> int:
+def _width(text: str, keep_binding: bool = False) -> int:
     from orchestrator.errors import SpecError
     from orchestrator.machine import usable_cores
 
     if text == "auto":
-        return usable_cores()
+        return usable_cores(os.environ, keep_binding)
     try:
         return int(text)
     except ValueError:
