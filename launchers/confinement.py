@@ -1,10 +1,10 @@
 """A rank in; out comes which CPUs it divides, and with how many other ranks of its node.
 
-The mask that a rank inherits may be its launcher's doing. `mpirun` binds each rank to a single core unless told
-otherwise; that is a habit and nobody's wish for a program that starts workers. But the launcher's own process on
-the node (`mpirun`, `orted`, `prted`, `hydra_pmi_proxy`) keeps the mask that the job was given, so behind an MPI
-the ranks of a node divide **that**. `srun` binds each task to CPUs of its own where the site's plugins say so
-(`SLURM_CPU_BIND_TYPE`, srun(1)); these are the task's share already.
+The mask that a rank inherits may be its launcher's doing. `mpirun` binds each rank to a single core unless
+told otherwise; that is a habit and nobody's wish for a program that starts workers. But the launcher's own
+process on the node (`mpirun`, `orted`, `prted`, `hydra_pmi_proxy`) keeps the mask that the job was given, so
+behind an MPI the ranks of a node divide **that**. `srun` binds each task to CPUs of its own where the site's
+plugins say so (`SLURM_CPU_BIND_TYPE`, srun(1)); these are the task's share already.
 """
 
 import re

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from orchestrator.results import Draw
 from orchestrator.run import Outcome, execute
 from orchestrator.sampling import make_pruner, make_sampler, require_packages
 from orchestrator.spec import Policy, RunSpec, default_study_name
+from orchestrator.storage.database import collation_trap
 from orchestrator.storage.runs import FAILED
 from orchestrator.storage.url import chosen_url
 from orchestrator.summary import Summary
@@ -81,8 +82,8 @@ def search(
         run_dir: where everything is written; default ``./nano-hpo-runs/STUDY/run-NNN``.
         policy: how cores are divided: "auto", "balanced" or "local" (see ``affinity.partition``).
         oversubscribe: allow more processes than cores.
-        keep_binding: behind ``mpirun``, use the cores that it bound this rank to; otherwise the ranks of a node
-            divide all that ``mpirun`` itself may use.
+        keep_binding: behind ``mpirun``, use the cores that it bound this rank to; otherwise the ranks of a
+            node divide all that ``mpirun`` itself may use.
         max_retries: how often a trial whose process died is tried again.
         grace_s: seconds that running trials have after the first Ctrl-C; a second one stops at once. (In this
             process: the running trial may finish; a second one raises KeyboardInterrupt.)
@@ -189,8 +190,8 @@ def launch_run(
         view = Silent()  # rank 0 speaks for all
     share = read_share(spec, rank, os.environ)
     launch = plan(spec, rank, share, run_dir, run_id, existing)
-    for warning in share.partition.warnings:
-        view.note(f"Warning: {warning}")
+    if rank.index == 0:
+        _warn(view, (*share.partition.warnings, collation_trap(launch.storage_url)))
     if rank.size > 1 and rank.index == 0:
         workers = rank.size * spec.n_parallels
         view.note(f"{rank.size} ranks x {spec.n_parallels} = {workers} workers ({rank.launcher}).")
@@ -200,6 +201,12 @@ def launch_run(
         return LoadOrder(ref, _pickled_tools(tools, paths))
 
     return execute(launch, make_order, view, draw)
+
+
+def _warn(view: View, warnings: Iterable[str | None]) -> None:
+    for warning in warnings:
+        if warning is not None:
+            view.note(f"Warning: {warning}")
 
 
 def check_tools(spec: RunSpec, tools: Mapping[str, Any]) -> None:

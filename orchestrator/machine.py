@@ -40,9 +40,7 @@ def read_share(spec: RunSpec, rank: Rank, environ: Mapping[str, str]) -> Share:
     try:
         topology, allowance = _usable(confinement)
         wanted = confinement.n_ranks * spec.n_parallels
-        whole = partition(
-            topology, allowance, wanted, policy=spec.policy, oversubscribe=spec.oversubscribe
-        )
+        whole = partition(topology, allowance, wanted, policy=spec.policy, oversubscribe=spec.oversubscribe)
     except AffinityError as error:
         raise SpecError(str(error)) from error
     first = confinement.place * spec.n_parallels

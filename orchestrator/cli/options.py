@@ -112,8 +112,8 @@ def _add_division(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--keep-binding",
         action="store_true",
-        help="behind mpirun: use the cores that it bound each rank to (default: the ranks of a node divide all "
-        "that mpirun may use)",
+        help="behind mpirun: use the cores that it bound each rank to (default: the ranks of a node divide "
+        "all that mpirun may use)",
     )
 
 
