@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -71,7 +72,7 @@ def search(
         timeout_s: seconds after which no further trial begins.
         n_parallels: processes; ``"auto"`` is one per usable core.
         storage: a database URL; the environment variable NANO_HPO_STORAGE stands in.
-        study_name: the study's name; default: from the objective's name.
+        study_name: the study's name; default: from the objective's file and name, as on the command line.
         direction: ``"minimize"`` (default) or ``"maximize"``; ``directions`` for several objectives.
         sampler: a name (see ``orchestrator.sampling.SAMPLERS``) with ``sampler_args``, or an Optuna sampler,
             which brings its own seed.
@@ -133,11 +134,20 @@ def search(
         return _search_in_memory(objective, spec, tools, view)
     where = Path(run_dir) if run_dir is not None else None
     outcome = launch_run(spec, objective, tools, view, run_dir=where, existing="rename", draw=draw)
+    if outcome.written is not None:
+        view.note(f"Report:  {outcome.written.report or outcome.written.folder}")
     return _summary_of(outcome)
 
 
 def _study_name(objective: Objective | str) -> str:
-    return default_study_name(objective) if isinstance(objective, str) else name_of(objective)
+    """As the command line would name it, for a function of a script too; else the function's name."""
+    if isinstance(objective, str):
+        return default_study_name(objective)
+    module = sys.modules.get(getattr(objective, "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    name = name_of(objective)
+    is_plain = name.isidentifier() and getattr(module, name, None) is objective
+    return default_study_name(f"{file}:{name}") if file and is_plain else name
 
 
 def _directions(direction: str | None, directions: Sequence[str] | None) -> tuple[str, ...]:

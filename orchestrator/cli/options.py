@@ -173,7 +173,9 @@ def add_topology(subparsers: Any) -> None:
         help="show this machine and who would get what of it",
         description="What this machine has, what this process may use of it and why, and who would get what.",
     )
-    parser.add_argument("-p", "--n-parallels", type=int, metavar="N", help="divide it into N slots")
+    parser.add_argument(
+        "-p", "--n-parallels", metavar="N", help="divide it into N slots; auto: one for each core"
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--root",
