@@ -80,13 +80,3 @@ class SlotRecord:
             for (library, threads), n in sorted(counted.items())
         )
         return ", ".join(words) or "no pools seen"
-
-    @property
-    def pools(self) -> str:
-        """The pools that the worker got, sorted and equal ones merged: «openblas ×2: 1, openmp: 1»."""
-        counts = Counter((pool.library, pool.threads) for pool in self.got_pools)
-        words = [
-            f"{library}{f' ×{count}' if count > 1 else ''}: {threads}"
-            for (library, threads), count in sorted(counts.items())
-        ]
-        return ", ".join(words) or "no pools seen"
