@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,19 +77,24 @@ class Summary:
         """The parameters of :attr:`best_trial`."""
         return self.best_trial.params
 
+    def objective_seconds(self) -> dict[int, float]:
+        """Seconds inside the objective by trial number; see :func:`objective_seconds`."""
+        return objective_seconds(self.attempts)
+
     def trials_dataframe(self) -> pd.DataFrame:
         """One row per trial, as Optuna's ``Study.trials_dataframe``."""
         return self.study.trials_dataframe()
 
     def as_json(self) -> dict[str, Any]:
         """Plain data: what ``--json`` prints and ``summary.json`` holds."""
+        exact_s = self.objective_seconds()
         return {
             "study_name": self.study.study_name,
             "storage": self.storage_url,
             "directions": [direction.name.lower() for direction in self.study.directions],
             "n_trials": len(self.trials),
             "counts": self.counts,
-            "best_trials": [trial_json(trial) for trial in self.best_trials],
+            "best_trials": [trial_json(trial, exact_s.get(trial.number)) for trial in self.best_trials],
             "wall_s": round(self.wall_s, 3),
             "trial_s": round(self.trial_s, 3),
             "slots": [asdict(slot) for slot in self.slots],
@@ -97,15 +102,34 @@ class Summary:
         }
 
 
-def trial_json(trial: FrozenTrial) -> dict[str, Any]:
-    """A trial as plain data."""
-    duration = trial.duration
+def objective_seconds(attempts: Iterable[AttemptRecord]) -> dict[int, float]:
+    """Seconds inside the objective by trial number, all attempts of a trial together.
+
+    Attempts that nobody measured (their worker was lost) count nothing; a trial without a measured one is
+    missing. Unlike a trial's dates, which MySQL keeps in whole seconds, these are exact.
+    """
+    sums: dict[int, float] = {}
+    for attempt in attempts:
+        if attempt.objective_s is not None:
+            sums[attempt.trial_number] = sums.get(attempt.trial_number, 0.0) + attempt.objective_s
+    return sums
+
+
+def in_whole_seconds(trial: FrozenTrial) -> bool:
+    """Whether the trial's dates have no fraction, as those that MySQL keeps: its duration is then rough."""
+    ends = (trial.datetime_start, trial.datetime_complete)
+    return all(date is not None and date.microsecond == 0 for date in ends)
+
+
+def trial_json(trial: FrozenTrial, objective_s: float | None = None) -> dict[str, Any]:
+    """A trial as plain data; its duration is ``objective_s`` where that is known, else by its dates."""
+    dates_s = trial.duration.total_seconds() if trial.duration is not None else None
     return {
         "number": trial.number,
         "state": trial.state.name,
         "values": trial.values,
         "params": trial.params,
-        "duration_s": duration.total_seconds() if duration is not None else None,
+        "duration_s": objective_s if objective_s is not None else dates_s,
         "user_attrs": trial.user_attrs,
         "intermediate_values": trial.intermediate_values,
     }
