@@ -21,6 +21,7 @@ help: ## what can be made
 demo: $(VENV)/.demo ## install the package in .venv, search over the digits, print where the report is
 	@slots=$$(( $$(nproc) > 1 ? 2 : 1 ))
 	$(BIN)/nano-hpo run examples/digits.py:objective --n-trials 40 --n-parallels "$$slots"
+	echo "The command nano-hpo is in $(BIN); type  . $(BIN)/activate  to use it by its name."
 
 test: check ## format, lint, types and tests, as continuous integration does
 	@$(BIN)/python -m pytest -m "not long" $(PYTEST_ARGS)
@@ -44,11 +45,13 @@ debian: # the Debian packages that the tests need
 
 # Stamps: what is up to date is not installed again; pyproject.toml decides.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[examples]"
+	@echo "Installing nano-hpo in $(VENV) (a minute) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[examples]"
 	touch $@
 
 $(VENV)/.test: pyproject.toml | debian $(BIN)/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@echo "Installing nano-hpo and what its tests need in $(VENV) (some minutes) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
 	touch $@ $(VENV)/.demo
 
 $(BIN)/python:

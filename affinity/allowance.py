@@ -75,14 +75,19 @@ class Allowance:
         return replace(self, pus=pus, constraints=(*self.constraints, reason))
 
 
-def read_allowance(topology: Topology, root: Path = Path("/")) -> Allowance:
+def read_allowance(
+    topology: Topology, root: Path = Path("/"), mask: tuple[tuple[int, ...], str] | None = None
+) -> Allowance:
     """What this process (``root`` "/") or a snapshot's (another root) may use of the topology.
+
+    ``mask`` (CPUs, and whose they are) stands for the scheduler mask of this process: a launcher may have
+    narrowed that one.
 
     Scheduler mask ∩ cpuset of each cgroup hierarchy ∩ online PUs; the quota is the smallest quota/period over
     all ancestor groups. Of a snapshot the mask is known only if it kept proc/self/status. A constraint that
     contradicts all others (leaves nothing: numbers of another PID or machine) is reported, and not applied.
     """
-    constraints = [_online(topology), *_mask(root), *_cpusets(root)]
+    constraints = [_online(topology), *_mask(root, mask), *_cpusets(root)]
     pus: tuple[int, ...] = topology.pus
     for constraint in constraints:
         pus = _common(pus, constraint.pus or ())
@@ -109,8 +114,8 @@ def _online(topology: Topology) -> Constraint:
     return Constraint("online", topology.source, pus, None, text)
 
 
-def _mask(root: Path) -> list[Constraint]:
-    pus, source = _scheduler_mask(root)
+def _mask(root: Path, given: tuple[tuple[int, ...], str] | None) -> list[Constraint]:
+    pus, source = given or _scheduler_mask(root)
     if not pus:
         return []
     text = f"the scheduler mask allows {len(pus)} PUs ({format_list(pus)})"

@@ -4,6 +4,7 @@ Knows nothing of trials, studies or frameworks. Imports `affinity` and the stand
 """
 
 from .allocation import allocation_id
+from .confinement import Confinement, read_confinement
 from .environment import worker_environment
 from .errors import LauncherError, RankError, SpawnError
 from .rank import ALONE, Rank, read_rank
@@ -11,6 +12,7 @@ from .worker import WorkerProcess, WorkerSpec, describe_exit, start_worker
 
 __all__ = [
     "ALONE",
+    "Confinement",
     "LauncherError",
     "Rank",
     "RankError",
@@ -19,6 +21,7 @@ __all__ = [
     "WorkerSpec",
     "allocation_id",
     "describe_exit",
+    "read_confinement",
     "read_rank",
     "start_worker",
     "worker_environment",

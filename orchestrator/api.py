@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ from orchestrator.results import Draw
 from orchestrator.run import Outcome, execute
 from orchestrator.sampling import make_pruner, make_sampler, require_packages
 from orchestrator.spec import Policy, RunSpec, default_study_name
+from orchestrator.storage.database import collation_trap
 from orchestrator.storage.runs import FAILED
 from orchestrator.storage.url import chosen_url
 from orchestrator.summary import Summary
@@ -50,6 +52,7 @@ def search(
     run_dir: str | Path | None = None,
     policy: Policy = "auto",
     oversubscribe: bool = False,
+    keep_binding: bool = False,
     max_retries: int = 3,
     grace_s: float = 30.0,
     progress: bool = True,
@@ -69,7 +72,7 @@ def search(
         timeout_s: seconds after which no further trial begins.
         n_parallels: processes; ``"auto"`` is one per usable core.
         storage: a database URL; the environment variable NANO_HPO_STORAGE stands in.
-        study_name: the study's name; default: from the objective's name.
+        study_name: the study's name; default: from the objective's file and name, as on the command line.
         direction: ``"minimize"`` (default) or ``"maximize"``; ``directions`` for several objectives.
         sampler: a name (see ``orchestrator.sampling.SAMPLERS``) with ``sampler_args``, or an Optuna sampler,
             which brings its own seed.
@@ -80,6 +83,8 @@ def search(
         run_dir: where everything is written; default ``./nano-hpo-runs/STUDY/run-NNN``.
         policy: how cores are divided: "auto", "balanced" or "local" (see ``affinity.partition``).
         oversubscribe: allow more processes than cores.
+        keep_binding: behind ``mpirun``, use the cores that it bound this rank to; otherwise the ranks of a
+            node divide all that ``mpirun`` itself may use.
         max_retries: how often a trial whose process died is tried again.
         grace_s: seconds that running trials have after the first Ctrl-C; a second one stops at once. (In this
             process: the running trial may finish; a second one raises KeyboardInterrupt.)
@@ -99,7 +104,7 @@ def search(
         study_name=study_name or _study_name(objective),
         n_trials=n_trials,
         timeout_s=timeout_s,
-        n_parallels=usable_cores() if n_parallels == "auto" else n_parallels,
+        n_parallels=usable_cores(os.environ, keep_binding) if n_parallels == "auto" else n_parallels,
         storage_url=chosen_url(storage),
         directions=_directions(direction, directions),
         sampler=sampler if isinstance(sampler, str) else type(sampler).__name__,
@@ -110,6 +115,7 @@ def search(
         resume=resume,
         policy=policy,
         oversubscribe=oversubscribe,
+        keep_binding=keep_binding,
         max_retries=max_retries,
         grace_s=grace_s,
     )
@@ -128,11 +134,20 @@ def search(
         return _search_in_memory(objective, spec, tools, view)
     where = Path(run_dir) if run_dir is not None else None
     outcome = launch_run(spec, objective, tools, view, run_dir=where, existing="rename", draw=draw)
+    if outcome.written is not None:
+        view.note(f"Report:  {outcome.written.report or outcome.written.folder}")
     return _summary_of(outcome)
 
 
 def _study_name(objective: Objective | str) -> str:
-    return default_study_name(objective) if isinstance(objective, str) else name_of(objective)
+    """As the command line would name it, for a function of a script too; else the function's name."""
+    if isinstance(objective, str):
+        return default_study_name(objective)
+    module = sys.modules.get(getattr(objective, "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    name = name_of(objective)
+    is_plain = name.isidentifier() and getattr(module, name, None) is objective
+    return default_study_name(f"{file}:{name}") if file and is_plain else name
 
 
 def _directions(direction: str | None, directions: Sequence[str] | None) -> tuple[str, ...]:
@@ -183,10 +198,10 @@ def launch_run(
         raise SpecError(str(error)) from error
     if rank.index > 0:
         view = Silent()  # rank 0 speaks for all
-    share = read_share(rank, spec.n_parallels, spec.policy, spec.oversubscribe)
+    share = read_share(spec, rank, os.environ)
     launch = plan(spec, rank, share, run_dir, run_id, existing)
-    for warning in share.partition.warnings:
-        view.note(f"Warning: {warning}")
+    if rank.index == 0:
+        _warn(view, (*share.partition.warnings, collation_trap(launch.storage_url)))
     if rank.size > 1 and rank.index == 0:
         workers = rank.size * spec.n_parallels
         view.note(f"{rank.size} ranks x {spec.n_parallels} = {workers} workers ({rank.launcher}).")
@@ -196,6 +211,12 @@ def launch_run(
         return LoadOrder(ref, _pickled_tools(tools, paths))
 
     return execute(launch, make_order, view, draw)
+
+
+def _warn(view: View, warnings: Iterable[str | None]) -> None:
+    for warning in warnings:
+        if warning is not None:
+            view.note(f"Warning: {warning}")
 
 
 def check_tools(spec: RunSpec, tools: Mapping[str, Any]) -> None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
 
-from affinity import Binding, read_allowance, read_topology
+from affinity import Binding, format_list, observe, read_allowance, read_topology
 from orchestrator.errors import RunFailed
 from orchestrator.host import this_process
 from orchestrator.objective import Objective
 from orchestrator.orders import WorkOrder
 from orchestrator.progress import Snapshot, View
+from orchestrator.records import PoolRecord, SlotRecord
 from orchestrator.run_handle import RunHandle
 from orchestrator.run_study import open_run_study
 from orchestrator.slot_worker import RunningTrial
@@ -52,6 +54,7 @@ def search_here(
             if storage.current is not None:  # interrupted in the middle of a trial
                 run.attempts.release(storage.current.token, storage.current.trial_id, Loss("released"))
             view.close(following.snapshot())
+    following.say_how_it_ended()
     return _end(run, spec, following)
 
 
@@ -90,7 +93,7 @@ def _end(run: RunHandle, spec: RunSpec, following: _Following) -> Summary:
     failure = following.tally.all_fail_alike()
     state = FAILED if failure else STOPPED if following.stops.count else FINISHED
     run.runs.end(run.run_id, state, failure or following.stops.reason or None)
-    run.runs.end_agent(run.agent_id)
+    run.runs.end_agent(run.agent_id, {"slots": [asdict(following.record())]})
     if failure and following.tally.finished < (spec.n_trials or following.tally.finished + 1):
         raise RunFailed(f"The search stopped early: the first {failure}.")
     return summarise(run.database, spec.study_name, MEMORY)
@@ -105,6 +108,7 @@ class _Following:
         self._spec = spec
         self._view = view
         self._trial: RunningTrial | None = None
+        self._busy_s = 0.0
 
     def may_go_on(self) -> bool:
         elapsed_s = time.monotonic() - self.tally.start_s
@@ -131,8 +135,35 @@ class _Following:
             "error": outcome.error,
         }
         self._trial = None
+        self._busy_s += objective_s
         self.tally.told(data)
         self._view.told(data, 0)
+
+    def record(self) -> SlotRecord:
+        """What this process, which nobody has bound, had and did."""
+        seen = observe()
+        cpus = format_list(seen.pus)
+        return SlotRecord(
+            rank=0,
+            host=this_process().host,
+            slot=0,
+            cpus=cpus,
+            numa_nodes=(),
+            threads=len(seen.pus),
+            got_cpus=cpus,
+            got_pools=tuple(PoolRecord(pool.library, pool.threads) for pool in seen.pools),
+            problems=(),
+            n_trials=self.tally.finished,
+            n_lost=0,
+            busy_s=self._busy_s,
+            alive_s=time.monotonic() - self.tally.start_s,
+        )
+
+    def say_how_it_ended(self) -> None:
+        """An interrupt is not an error here, so that what was found is not lost; but it is said."""
+        if self.stops.count:
+            of = f" of {self._spec.n_trials}" if self._spec.n_trials is not None else ""
+            self._view.note(f"The search was {self.stops.reason} after {self.tally.finished}{of} trials.")
 
     def snapshot(self) -> Snapshot:
         running = [(0, self._trial)] if self._trial is not None else []

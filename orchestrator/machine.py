@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from affinity import AffinityError, Allowance, Partition, Slot, Topology, partition, read_allowance
-from affinity import read_topology as read
-from launchers import Rank
+from affinity import (
+    AffinityError,
+    Allowance,
+    Partition,
+    Slot,
+    Topology,
+    partition,
+    read_allowance,
+    read_topology,
+)
+from launchers import Confinement, Rank, read_confinement, read_rank
 from orchestrator.errors import SpecError
-from orchestrator.spec import Policy
+from orchestrator.spec import RunSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +30,31 @@ class Share:
     slots: tuple[Slot, ...]
 
 
-def read_share(rank: Rank, n_parallels: int, policy: Policy, oversubscribe: bool) -> Share:
-    """Divide this machine into ``local_size x n_parallels`` slots and take this rank's.
+def read_share(spec: RunSpec, rank: Rank, environ: Mapping[str, str]) -> Share:
+    """Divide what the ranks of this node have together into slots and take this rank's.
 
     Every rank of a node computes the same division, so nothing has to be said between them. Raises
-    ``SpecError`` when there are more slots than cores and ``oversubscribe`` is off.
+    ``SpecError`` when there are more slots than cores and ``spec.oversubscribe`` is off.
     """
+    confinement = read_confinement(rank, environ, spec.keep_binding)
     try:
-        topology = read()
-        allowance = read_allowance(topology)
-        wanted = rank.local_size * n_parallels
-        whole = partition(topology, allowance, wanted, policy=policy, oversubscribe=oversubscribe)
+        topology, allowance = _usable(confinement)
+        wanted = confinement.n_ranks * spec.n_parallels
+        whole = partition(topology, allowance, wanted, policy=spec.policy, oversubscribe=spec.oversubscribe)
     except AffinityError as error:
         raise SpecError(str(error)) from error
-    first = rank.local_index * n_parallels
-    return Share(topology, allowance, whole, whole.slots[first : first + n_parallels])
+    first = confinement.place * spec.n_parallels
+    return Share(topology, allowance, whole, whole.slots[first : first + spec.n_parallels])
 
 
-def usable_cores() -> int:
-    """How many cores this process may use: the width of ``n_parallels="auto"`` on one rank."""
-    topology = read()
-    return len(topology.cores_within(read_allowance(topology).pus))
+def _usable(confinement: Confinement) -> tuple[Topology, Allowance]:
+    topology = read_topology()
+    mask = None if confinement.pus is None else (confinement.pus, f"mask of {confinement.source}")
+    return topology, read_allowance(topology, mask=mask)
+
+
+def usable_cores(environ: Mapping[str, str], keep_binding: bool = False) -> int:
+    """How many cores are this rank's: the width of ``n_parallels="auto"``, at least one."""
+    confinement = read_confinement(read_rank(environ), environ, keep_binding)
+    topology, allowance = _usable(confinement)
+    return max(1, len(topology.cores_within(allowance.pus)) // confinement.n_ranks)

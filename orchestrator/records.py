@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,3 +70,13 @@ class SlotRecord:
     n_lost: int  # attempts that died with their worker or were released
     busy_s: float  # inside objectives
     alive_s: float  # from the start of the slot's first worker to the end of its last
+
+    @property
+    def pools(self) -> str:
+        """The thread pools in few words, always in the same order: ``openblas ×2: 1, openmp: 1``."""
+        counted = Counter((pool.library, pool.threads) for pool in self.got_pools)
+        words = (
+            f"{library} ×{n}: {threads}" if n > 1 else f"{library}: {threads}"
+            for (library, threads), n in sorted(counted.items())
+        )
+        return ", ".join(words) or "no pools seen"

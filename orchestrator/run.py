@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
@@ -54,7 +54,7 @@ def execute(
             ending = agent.run(lambda: begin(launch))
             if agent.handle is None:
                 return Outcome(launch.rank, ending, stops.count, launch.paths, None, None)
-            return _conclude(launch, agent.handle, ending, stops, draw)
+            return _conclude(launch, agent.handle, ending, stops, draw, view)
         except (DBAPIError, StorageInternalError) as error:
             raise RunFailed(f"The database was lost: {said(error)}. The same command goes on.") from error
         finally:
@@ -62,7 +62,9 @@ def execute(
                 _remove(launch.paths.root)
 
 
-def _conclude(launch: Launch, run: RunHandle, ending: Ending, stops: StopRequests, draw: Draw) -> Outcome:
+def _conclude(
+    launch: Launch, run: RunHandle, ending: Ending, stops: StopRequests, draw: Draw, view: View
+) -> Outcome:
     """The last agent ends the run and writes its files."""
     written = None
     ending = _settled(run, ending)
@@ -70,6 +72,8 @@ def _conclude(launch: Launch, run: RunHandle, ending: Ending, stops: StopRequest
         run.attempts.release_returned(run.run_id)
         summary = _summary(launch, run)
         if stops.count < 2:
+            if draw != "none":
+                view.note("Drawing the report …")
             written = write_results(summary, launch.paths, draw)
     else:
         summary = _summary(launch, run)
@@ -87,7 +91,8 @@ def _settled(run: RunHandle, ending: Ending) -> Ending:
 
 
 def _summary(launch: Launch, run: RunHandle) -> Summary:
-    return summarise(run.database, launch.spec.study_name, run.storage_url)
+    summary = summarise(run.database, launch.spec.study_name, run.storage_url)
+    return replace(summary, run_dir=launch.paths.root)
 
 
 def _remove(folder: Path) -> None:

@@ -35,7 +35,8 @@ class RunSpec:
     """Everything that defines a run. Checked when made; units in the names.
 
     ``n_trials`` finished trials is the budget (None: ``timeout_s`` alone ends the run). ``n_parallels`` is
-    per rank. ``storage_url`` None means the embedded SQLite file of the run.
+    per rank. ``storage_url`` None means the embedded SQLite file of the run. ``keep_binding`` takes the mask
+    that a launcher gave this rank for its own share (``launchers.read_confinement``).
     """
 
     objective: str
@@ -53,6 +54,7 @@ class RunSpec:
     resume: bool = False
     policy: Policy = "auto"
     oversubscribe: bool = False
+    keep_binding: bool = False
     max_retries: int = 3
     grace_s: float = 30.0
 

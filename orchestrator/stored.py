@@ -19,7 +19,10 @@ def open_stored(storage: str | None, study_name: str | None) -> tuple[Database, 
     if study_name is None and len(names) == 1:
         study_name = names[0]
     if study_name not in names:
-        there = f"it holds {', '.join(sorted(names)[:8])}" if names else "it holds none"
-        wanted = f"'{study_name}'" if study_name is not None else "to choose: give --study-name"
-        raise StudyError(f"There is no study {wanted} in {masked(url)}; {there}.")
+        some = ", ".join(sorted(names)[:8])
+        if study_name is None and names:
+            raise StudyError(f"{masked(url)} holds several studies; choose with --study-name: {some}.")
+        wanted = "study" if study_name is None else f"study '{study_name}'"
+        there = f"it holds {some}" if names else "it holds none"
+        raise StudyError(f"There is no {wanted} in {masked(url)}; {there}.")
     return open_database(url), url, study_name

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.records import AttemptRecord, RunRecord, SlotRecord
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from orchestrator.storage.database import Database
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Summary:
-    """What a search found, how it went and where it ran.
+    """What a search found, how it went and where it ran. Printed, it is the text that the command line shows.
 
     ``trials`` is sorted by number. ``wall_s`` is the time during which at least one trial was
     running; ``trial_s`` the summed seconds inside objectives, so ``trial_s / wall_s`` is the speed-up.
@@ -36,6 +37,17 @@ class Summary:
     slots: tuple[SlotRecord, ...]  # of the last run
     wall_s: float
     trial_s: float
+    run_dir: Path | None = None  # where the run wrote its files; None: nothing was written
+
+    def __str__(self) -> str:
+        from orchestrator.summary_text import lines
+
+        return "\n".join(lines(self))
+
+    def __repr__(self) -> str:
+        from orchestrator.summary_text import counted
+
+        return f"<Summary of study {self.study.study_name!r}: {len(self.trials)} trials, {counted(self)}>"
 
     @property
     def best_trial(self) -> FrozenTrial:
@@ -45,6 +57,13 @@ class Summary:
         if not self.best_trials:
             raise ValueError("No trial is complete; see counts and the logs of the workers.")
         return self.best_trials[0]
+
+    @property
+    def only_failures(self) -> bool:
+        """Whether the last run has finished trials, and every one of them failed."""
+        mine = {a.trial_number for a in self.attempts if self.runs and a.run_id == self.runs[-1].run_id}
+        states = {trial.state.name for trial in self.trials if trial.number in mine}
+        return "FAIL" in states and not states & {"COMPLETE", "PRUNED"}
 
     @property
     def best_value(self) -> float:

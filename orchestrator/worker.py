@@ -64,6 +64,7 @@ def _work(order: WorkOrder, objective: Objective, tools: Mapping[str, Any], wire
     try:
         telling = _Telling(wire, order.binding)
         study, storage = open_run_study(order, tools, telling)
+        telling.observed()
         run_trials(study, storage, objective, order.seed, telling, lambda: _may_go_on(wire))
     except Exception as error:
         traceback.print_exc()
@@ -84,7 +85,7 @@ class _Telling:
     def __init__(self, wire: Channel, binding: Binding | None) -> None:
         self._wire = wire
         self._binding = binding
-        self._has_observed = False
+        self._has_told = False
 
     def claimed(self, number: int) -> None:
         self._wire.send("claimed", number=number)
@@ -104,13 +105,13 @@ class _Telling:
             error=outcome.error,
             objective_s=objective_s,
         )
-        if not self._has_observed:  # the objective has loaded its libraries by now
+        if not self._has_told:  # the objective has loaded its libraries by now
             self.observed()
+        self._has_told = True
 
     def observed(self) -> None:
         """What this process really got: the masks of all threads, the thread pools."""
         seen = observe()
-        self._has_observed = True
         self._wire.send(
             "observed",
             cpus=format_list(seen.pus),

@@ -109,6 +109,12 @@ def _add_division(parser: argparse.ArgumentParser) -> None:
         help="processes of each rank, each bound to its share of cores; auto: one per core (default 1)",
     )
     _add_policy(group)
+    group.add_argument(
+        "--keep-binding",
+        action="store_true",
+        help="behind mpirun: use the cores that it bound each rank to (default: the ranks of a node divide "
+        "all that mpirun may use)",
+    )
 
 
 def _add_policy(group: Any) -> None:
@@ -167,7 +173,9 @@ def add_topology(subparsers: Any) -> None:
         help="show this machine and who would get what of it",
         description="What this machine has, what this process may use of it and why, and who would get what.",
     )
-    parser.add_argument("-p", "--n-parallels", type=int, metavar="N", help="divide it into N slots")
+    parser.add_argument(
+        "-p", "--n-parallels", metavar="N", help="divide it into N slots; auto: one for each core"
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--root",

@@ -6,17 +6,21 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from affinity import Allowance, Topology
+    from affinity import Allowance, Partition, Topology
     from orchestrator.run import Outcome
     from orchestrator.spec import RunSpec
 
 
 def run(options: argparse.Namespace) -> int:
-    """``nano-hpo run``: search; 0 when the budget is spent, 1 when the run failed, 130 when interrupted."""
+    """``nano-hpo run``: search; 0 when the budget is spent, 130 when interrupted, 1 when the run failed.
+
+    A run whose trials all failed has failed too.
+    """
     from orchestrator.api import launch_run
     from orchestrator.cli.text import print_outcome
     from orchestrator.progress import Silent, view_for_terminal
@@ -34,7 +38,7 @@ def _exit_code(outcome: Outcome) -> int:
     from orchestrator.storage.runs import FAILED, FINISHED
 
     if outcome.ending.state == FINISHED:
-        return 0
+        return 1 if outcome.summary is not None and outcome.summary.only_failures else 0
     if outcome.signals:
         return 130
     return 1 if outcome.ending.state == FAILED else 0
@@ -51,7 +55,7 @@ def _spec(options: argparse.Namespace) -> RunSpec:
         study_name=options.study_name if options.study_name is not None else default_study_name(objective),
         n_trials=options.n_trials,
         timeout_s=options.timeout,
-        n_parallels=_width(options.n_parallels),
+        n_parallels=_width(options.n_parallels, options.keep_binding),
         storage_url=chosen_url(options.storage),
         directions=tuple(options.direction or ("minimize",)),
         sampler=options.sampler,
@@ -62,17 +66,23 @@ def _spec(options: argparse.Namespace) -> RunSpec:
         resume=options.resume,
         policy=options.policy,
         oversubscribe=options.oversubscribe,
+        keep_binding=options.keep_binding,
         max_retries=options.max_retries,
         grace_s=options.grace,
     )
 
 
-def _width(text: str) -> int:
-    from orchestrator.errors import SpecError
+def _width(text: str, keep_binding: bool) -> int:
     from orchestrator.machine import usable_cores
 
+    return _number_or_auto(text, lambda: usable_cores(os.environ, keep_binding))
+
+
+def _number_or_auto(text: str, auto: Callable[[], int]) -> int:
+    from orchestrator.errors import SpecError
+
     if text == "auto":
-        return usable_cores()
+        return auto()
     try:
         return int(text)
     except ValueError:
@@ -115,23 +125,30 @@ def report(options: argparse.Namespace) -> int:
 
 def topology(options: argparse.Namespace) -> int:
     """``nano-hpo topology``: the machine, the allowance and the division, for people or as JSON."""
-    from affinity import as_json, describe_topology, partition
+    from affinity import PartitionError, as_json, describe_topology
 
     machine, allowance = _machine(options)
-    divided = None
-    if options.n_parallels is not None:
-        divided = partition(
-            machine,
-            allowance,
-            options.n_parallels,
-            policy=options.policy,
-            oversubscribe=options.oversubscribe,
-        )
+    try:
+        divided = _divided(options, machine, allowance)
+    except PartitionError:
+        if not options.json:
+            print(describe_topology(machine, allowance, None), flush=True)
+        raise
     if options.json:
         print(json.dumps(as_json(allowance, divided), indent=2))
     else:
         print(describe_topology(machine, allowance, divided))
     return 0
+
+
+def _divided(options: argparse.Namespace, machine: Topology, allowance: Allowance) -> Partition | None:
+    from affinity import partition
+
+    if options.n_parallels is None:
+        return None
+    cores = len(machine.cores_within(allowance.pus))
+    width = _number_or_auto(options.n_parallels, lambda: cores)
+    return partition(machine, allowance, width, policy=options.policy, oversubscribe=options.oversubscribe)
 
 
 def _machine(options: argparse.Namespace) -> tuple[Topology, Allowance]:

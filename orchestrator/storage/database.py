@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import threading
 import time
 import warnings
@@ -26,6 +27,7 @@ _CONNECT_TIMEOUT_S = 10
 # MySQL: deadlock, lock wait, too many connections, gone away, lost connection, shutdown, cannot connect.
 _PASSING_MYSQL = {1213, 1205, 1040, 2006, 2013, 1053, 2002, 2003}
 _BUSY_SQLITE_S = 60
+_CREATION_S = 30.0
 
 
 class Database:
@@ -116,12 +118,32 @@ def open_database(url: str) -> Database:
 
     Raises ``StorageError`` in one line, with the URL masked, when that is not possible.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        rdb = _explained(url, lambda: RDBStorage(_driver_url(url), engine_kwargs=_engine_arguments(url)))
-    _explained(url, lambda: schema.nano_tables.create_all(rdb.engine))
+    rdb = _explained(url, lambda: _with_tables(url))
     _prepare_sqlite(url, rdb.engine)
     return Database(url, rdb.engine)
+
+
+def _with_tables(url: str) -> RDBStorage:
+    """Optuna's storage once its tables and ours are there; many processes may create them at once."""
+    deadline = time.monotonic() + _CREATION_S
+    while True:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                rdb = RDBStorage(_driver_url(url), engine_kwargs=_engine_arguments(url))
+            schema.nano_tables.create_all(rdb.engine)
+        except (exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
+            if not _is_made_meanwhile(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.05, 0.5))
+        else:
+            return rdb
+
+
+def _is_made_meanwhile(error: BaseException) -> bool:
+    """Whether somebody else has just created the table, or the row about its version, that we meant to."""
+    text = str(error.__cause__ or error).lower()
+    return any(sign in text for sign in ("already exists", "unique constraint", "duplicate", "is locked"))
 
 
 def study_directions(url: str, study_name: str) -> tuple[str, ...] | None:
@@ -141,20 +163,51 @@ def study_names(url: str) -> list[str]:
     return _look(url, sa.select(schema.studies.c.study_name))
 
 
+def collation_trap(url: str) -> str | None:
+    """One line where the database takes different parameters for one, and would not store the second.
+
+    MySQL's and MariaDB's default collations ignore case and accents, and every name is compared by them.
+    """
+    if not url.startswith(("mysql", "mariadb")):
+        return None
+    of_names = (
+        "SELECT COALESCE((SELECT collation_name FROM information_schema.columns "
+        "WHERE table_schema = DATABASE() AND table_name = 'trial_params' AND column_name = 'param_name'), "
+        "@@collation_database), DATABASE()"
+    )
+    collation, database = _asked(url, lambda c: tuple(c.exec_driver_sql(of_names).one()))
+    if collation.startswith("utf8") and collation.endswith("_bin"):
+        return None
+    made = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    return (
+        f"database '{database}' compares names by {collation}, which takes some different names for one: "
+        f"of two parameters P and p the second would not be stored. Better create it with {made}."
+    )
+
+
 def _look(url: str, query: sa.Select[Any]) -> list[Any]:
     """The first column of a query, without creating tables or the file of an SQLite database."""
     path = sqlite_path(url)
     if path is not None and not path.exists():
         return []
+
+    def ask(connection: sa.Connection) -> list[Any]:
+        has_studies = sa.inspect(connection).has_table("studies")
+        return list(connection.execute(query).scalars()) if has_studies else []
+
+    return _asked(url, ask)
+
+
+def _asked(url: str, ask: Callable[[sa.Connection], T]) -> T:
+    """What ``ask`` finds on a connection that is opened for it alone."""
     engine = _explained(url, lambda: sa.create_engine(_driver_url(url), **_engine_arguments(url)))
 
-    def ask() -> list[Any]:
+    def connected() -> T:
         with engine.connect() as connection:
-            has_studies = sa.inspect(connection).has_table("studies")
-            return list(connection.execute(query).scalars()) if has_studies else []
+            return ask(connection)
 
     try:
-        return _explained(url, ask)
+        return _explained(url, connected)
     finally:
         engine.dispose()
 
@@ -208,7 +261,18 @@ def _explained(url: str, action: Callable[[], T]) -> T:
     except ImportError as error:
         raise StorageError(f"Storage {masked(url)} needs a driver: {_driver_hint(url)}.") from error
     except (exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
-        raise StorageError(f"Storage {masked(url)} cannot be used: {said(error)}") from None
+        raise StorageError(
+            f"Storage {masked(url)} cannot be used: {said(error)}{_socket_hint(url)}"
+        ) from None
+
+
+def _socket_hint(url: str) -> str:
+    """MySQL's client library takes the host «localhost» for the default socket and ignores the port."""
+    if not re.match(r"(mysql|mariadb)(\+mysqldb)?://([^/?]*@)?localhost:\d+", url):
+        return ""
+    return (
+        ". 'localhost' means the default socket whatever the port; write 127.0.0.1, or add ?unix_socket=FILE"
+    )
 
 
 def _driver_hint(url: str) -> str:

@@ -65,3 +65,10 @@ def test_bash_and_shellcheck_find_nothing_wrong() -> None:
     subprocess.run(["bash", "-n", SCRIPT], check=True)
     if shellcheck := shutil.which("shellcheck"):
         subprocess.run([shellcheck, SCRIPT], check=True)
+
+
+def test_a_job_that_does_not_find_the_command_says_which_lines_to_edit(job: dict[str, str]) -> None:
+    path = [folder for folder in os.environ["PATH"].split(":") if not (Path(folder) / "nano-hpo").exists()]
+    done = submit(job | {"PATH": ":".join(path)}, "train.py", "--n-trials", "4")
+    assert done.returncode == 2
+    assert "marked EDIT" in done.stderr

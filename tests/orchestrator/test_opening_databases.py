@@ -1,0 +1,56 @@
+"""Opening a database: many at once, and what people should know about theirs before a parameter is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+OPEN_AT_THE_GATE = """
+import sys, time
+from pathlib import Path
+from orchestrator.storage.database import open_database
+gate, here, url = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+here.touch()
+while not gate.exists():
+    time.sleep(0.001)
+open_database(url)
+"""
+
+
+def test_processes_that_open_a_new_database_at_once_all_succeed(storage_url, tmp_path):
+    gate = tmp_path / "gate"
+    there = [tmp_path / f"here-{index}" for index in range(4)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", OPEN_AT_THE_GATE, gate, here, storage_url]) for here in there
+    ]
+    while not all(here.exists() for here in there):
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.01)
+    gate.touch()
+    assert [process.wait(240) for process in processes] == [0, 0, 0, 0]
+
+
+def test_a_database_that_takes_two_names_for_one_is_pointed_out(cli, mariadb):
+    url = mariadb.create_database()
+    mariadb.execute(
+        f"ALTER DATABASE {url.partition('localhost/')[2].partition('?')[0]} COLLATE utf8mb4_general_ci"
+    )
+    done = cli("run", "job.py:empty", "-n", 1, "--storage", url, "--draw", "none")
+    assert done.code == 0
+    assert "compares names by utf8mb4_general_ci" in done.err
+    assert "COLLATE utf8mb4_bin" in done.err
+
+
+def test_nothing_is_said_of_a_database_that_keeps_names_apart(cli, storage_url):
+    done = cli("run", "job.py:empty", "-n", 1, "--storage", storage_url, "--draw", "none")
+    assert (done.code, "Warning" in done.err) == (0, False), done.err
+
+
+def test_a_port_beside_localhost_is_explained(cli):
+    done = cli(
+        "run", "job.py:empty", "-n", 1, "--storage", "mysql://root@localhost:1/none", "--study-name", "s"
+    )
+    assert done.code == 2
+    assert "write 127.0.0.1" in done.err
+    assert len(done.err.splitlines()) == 1
