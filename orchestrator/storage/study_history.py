@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from datetime import datetime
 from itertools import islice
 
 import sqlalchemy as sa
@@ -45,6 +46,10 @@ class StudyHistory:
         if not found:
             raise KeyError(f"There is no trial {trial_id}.")
         return found[0]
+
+    def know_times(self, trial_id: int, start: datetime | None, complete: datetime | None) -> None:
+        """Remember when a trial of this process began and ended (UTC): the database may keep seconds only."""
+        self._reader.exact[trial_id] = (start, complete)
 
     def refresh(self) -> list[FrozenTrial]:
         """Read what changed; returns the trials that are new, finished since, or still unfinished."""

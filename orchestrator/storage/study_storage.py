@@ -52,6 +52,7 @@ from orchestrator.storage.schema import (
 )
 from orchestrator.storage.stored_trial import utc
 from orchestrator.storage.study_history import StudyHistory
+from orchestrator.storage.trial_reader import Times
 from orchestrator.storage.upsert import upsert
 
 _UNNAMED = "no-name-"  # Optuna's prefix
@@ -221,9 +222,16 @@ class StudyStorage(BaseStorage):
         It is not repeated when the answer to its commit was lost: that might make a second trial. (A run's
         claim carries a token and is.)
         """
-        trial_id = self.database.write(
-            lambda c: _create(c, study_id, template_trial), is_repeatable=False
-        )
+        start, complete = now(), None
+        if template_trial is not None:
+            start, complete = utc(template_trial.datetime_start), utc(template_trial.datetime_complete)
+
+        def work(c: sa.Connection) -> int:
+            trial_id = _create(c, study_id, template_trial, (start, complete))
+            self.history(study_id).know_times(trial_id, start, complete)
+            return trial_id
+
+        trial_id = self.database.write(work, is_repeatable=False)
         self._study_of[trial_id] = study_id
         return trial_id
 
@@ -382,19 +390,16 @@ def _require_open(row: sa.Row[Any] | None, trial_id: int) -> None:
         raise UpdateFinishedTrialError(f"Trial#{row.number} has already finished and can not be updated.")
 
 
-def _create(c: sa.Connection, study_id: int, template: FrozenTrial | None) -> int:
+def _create(c: sa.Connection, study_id: int, template: FrozenTrial | None, times: Times) -> int:
     if not lock_study(c, study_id):
         raise KeyError(f"There is no study {study_id}.")
     last = c.execute(sa.select(last_number(study_id))).scalar()
     number = 0 if last is None else last + 1
-    if template is None:
-        return insert_trial(c, study_id, number, TrialState.RUNNING, datetime_start=now())
-    times = {
-        "datetime_start": utc(template.datetime_start),
-        "datetime_complete": utc(template.datetime_complete),
-    }
-    trial_id = insert_trial(c, study_id, number, template.state, **times)
-    _copy_content(c, trial_id, template)
+    state = TrialState.RUNNING if template is None else template.state
+    start, complete = times
+    trial_id = insert_trial(c, study_id, number, state, datetime_start=start, datetime_complete=complete)
+    if template is not None:
+        _copy_content(c, trial_id, template)
     return trial_id
 
 

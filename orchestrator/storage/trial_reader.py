@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,9 @@ from orchestrator.storage.schema import (
 from orchestrator.storage.stored_trial import PARTS, Source, StoredTrial, local
 
 Parts = dict[int, Any]
+Times = tuple[datetime | None, datetime | None]  # naive UTC: start and end
+
+_ROUNDING = timedelta(seconds=1)
 
 _SPECIAL = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
 _FEW = 500  # so many trials are named one by one; more are read as a range of ids
@@ -119,6 +122,7 @@ class TrialReader:
         self._study_id = study_id
         self._source = source
         self.distributions = Distributions()
+        self.exact: dict[int, Times] = {}  # times of trials that this process has made or ended itself
 
     def read(self, c: sa.Connection, condition: sa.ColumnElement[bool] | None = None) -> list[FrozenTrial]:
         """The trials that meet ``condition``, in order of their ids.
@@ -128,7 +132,9 @@ class TrialReader:
         heads = self._heads(c, condition)
         unfinished = [head.trial_id for head in heads if not head.state.is_finished()]
         parts = {part: self.parts(c, part, unfinished) for part in PARTS} if unfinished else {}
-        return [self._stored(head) if head.state.is_finished() else _snapshot(head, parts) for head in heads]
+        return [
+            self._stored(head) if head.state.is_finished() else self._snapshot(head, parts) for head in heads
+        ]
 
     def _heads(self, c: sa.Connection, condition: sa.ColumnElement[bool] | None) -> list[_Head]:
         query = _HEADS.where(trials.c.study_id == self._study_id)
@@ -147,12 +153,17 @@ class TrialReader:
             head.trial_id,
             head.number,
             head.state,
-            (head.start, head.complete),
+            self._times(head),
             head.values,
             bool(head.is_constrained),
             head.last_step,
             self._source,
         )
+
+    def _times(self, head: _Head) -> Times:
+        """Start and end. MySQL's DATETIME keeps whole seconds; what this process knows is more exact."""
+        start, complete = self.exact.get(head.trial_id, (None, None))
+        return _closer(head.start, start), _closer(head.complete, complete)
 
     def parts(self, c: sa.Connection, part: str, trial_ids: Sequence[int]) -> Parts:
         """What belongs to some trials, given in rising order, by trial id; trials without any are left out.
@@ -176,6 +187,25 @@ class TrialReader:
         )
         return column.in_(of_study)
 
+    def _snapshot(self, head: _Head, parts: Mapping[str, Parts]) -> FrozenTrial:
+        """An unfinished trial as it is now."""
+        params, distributions = parts["params"].get(head.trial_id, ({}, {}))
+        start, complete = self._times(head)
+        return FrozenTrial(
+            number=head.number,
+            state=head.state,
+            value=None,
+            values=head.values,
+            datetime_start=local(start),
+            datetime_complete=local(complete),
+            params=params,
+            distributions=dict(distributions),
+            user_attrs=parts["user_attrs"].get(head.trial_id, {}),
+            system_attrs=parts["system_attrs"].get(head.trial_id, {}),
+            intermediate_values=parts["intermediate_values"].get(head.trial_id, {}),
+            trial_id=head.trial_id,
+        )
+
     def _params(self, c: sa.Connection, which: sa.ColumnElement[bool]) -> Parts:
         params: dict[int, dict[str, Any]] = {}
         distributions: dict[int, dict[str, BaseDistribution]] = {}
@@ -188,23 +218,11 @@ class TrialReader:
         return {trial_id: (mine, shared(distributions[trial_id])) for trial_id, mine in params.items()}
 
 
-def _snapshot(head: _Head, parts: Mapping[str, Parts]) -> FrozenTrial:
-    """An unfinished trial as it was when it was read."""
-    params, distributions = parts["params"].get(head.trial_id, ({}, {}))
-    return FrozenTrial(
-        number=head.number,
-        state=head.state,
-        value=None,
-        values=head.values,
-        datetime_start=local(head.start),
-        datetime_complete=local(head.complete),
-        params=params,
-        distributions=dict(distributions),
-        user_attrs=parts["user_attrs"].get(head.trial_id, {}),
-        system_attrs=parts["system_attrs"].get(head.trial_id, {}),
-        intermediate_values=parts["intermediate_values"].get(head.trial_id, {}),
-        trial_id=head.trial_id,
-    )
+def _closer(stored: datetime | None, known: datetime | None) -> datetime | None:
+    """What is known, where it may be what was stored and rounded to a second."""
+    if stored is None or known is None or stored.microsecond or abs(stored - known) > _ROUNDING:
+        return stored
+    return known
 
 
 def _dictionaries(part: str, c: sa.Connection, which: sa.ColumnElement[bool]) -> Parts:
