@@ -104,6 +104,25 @@ class Database:
         self.engine.dispose()
 
 
+def is_storage_failure(error: BaseException) -> bool:
+    """Whether the study's database failed: not the user's code, nor what that wanted to store.
+
+    An objective may use a database of its own, so the error must have come through this package.
+    """
+    lost_answer = optuna.exceptions.StorageInternalError
+    if not isinstance(error, exc.SQLAlchemyError | lost_answer):
+        return False
+    if isinstance(error, exc.DataError | exc.IntegrityError | exc.StatementError) and not isinstance(
+        error, exc.OperationalError | exc.InterfaceError | exc.InternalError
+    ):
+        return False
+    frames, traceback = [], error.__traceback__
+    while traceback is not None:
+        frames.append(traceback.tb_frame.f_globals.get("__name__", ""))
+        traceback = traceback.tb_next
+    return any(name.startswith("orchestrator.storage") for name in frames)
+
+
 def is_passing(error: exc.DBAPIError) -> bool:
     """Whether the same statement may succeed a little later."""
     if error.connection_invalidated:

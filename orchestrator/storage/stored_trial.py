@@ -103,7 +103,7 @@ class StoredTrial(FrozenTrial):
         self.learn("system_attrs", value)
 
     @property
-    def intermediate_values(self) -> dict[int, float]:  # type: ignore[override]
+    def intermediate_values(self) -> dict[int, float]:
         """Reported values by step."""
         return self._part("intermediate_values") or {}
 
@@ -126,7 +126,7 @@ class StoredTrial(FrozenTrial):
         self._utc = (utc(value), self._utc[1])
 
     @property
-    def datetime_complete(self) -> datetime | None:  # type: ignore[override]
+    def datetime_complete(self) -> datetime | None:
         """Naive local time."""
         return local(self._utc[1])
 

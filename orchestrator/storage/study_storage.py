@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from optuna.distributions import (
     BaseDistribution,
     check_distribution_compatibility,
-    distribution_to_json,
     json_to_distribution,
 )
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
@@ -109,7 +108,7 @@ class StudyStorage(BaseStorage):
     # Studies
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
-        """A new study; one transaction. Called again after a lost answer it does not find itself in the way."""
+        """A new study; one transaction, which knows itself again when the answer was lost."""
         name = study_name if study_name is not None else f"{_UNNAMED}{uuid.uuid4()}"
         tried = False
 
@@ -142,7 +141,12 @@ class StudyStorage(BaseStorage):
                 known.pop(study_id, None)
             self._study_of = {t: s for t, s in self._study_of.items() if s != study_id}
             self._distributions = {k: d for k, d in self._distributions.items() if k[0] != study_id}
-        self.database.write(lambda c: (self._require_study(c, study_id), delete.study(c, study_id)))
+
+        def work(c: sa.Connection) -> None:
+            self._require_study(c, study_id)
+            delete.study(c, study_id)
+
+        self.database.write(work)
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """As Optuna's."""
@@ -222,13 +226,13 @@ class StudyStorage(BaseStorage):
         It is not repeated when the answer to its commit was lost: that might make a second trial. (A run's
         claim carries a token and is.)
         """
-        start, complete = now(), None
+        times: Times = (now(), None)
         if template_trial is not None:
-            start, complete = utc(template_trial.datetime_start), utc(template_trial.datetime_complete)
+            times = utc(template_trial.datetime_start), utc(template_trial.datetime_complete)
 
         def work(c: sa.Connection) -> int:
-            trial_id = _create(c, study_id, template_trial, (start, complete))
-            self.history(study_id).know_times(trial_id, start, complete)
+            trial_id = _create(c, study_id, template_trial, times)
+            self.history(study_id).know_times(trial_id, *times)
             return trial_id
 
         trial_id = self.database.write(work, is_repeatable=False)
@@ -383,7 +387,8 @@ def _copied(trial: FrozenTrial) -> FrozenTrial:
     return copy.deepcopy(trial)
 
 
-def _require_open(row: sa.Row[Any] | None, trial_id: int) -> None:
+def _require_open(row: Any, trial_id: int) -> None:
+    """``row`` is a trial's state and number, or None."""
     if row is None:
         raise KeyError(f"There is no trial {trial_id}.")
     if row.state.is_finished():
@@ -425,7 +430,7 @@ def _copy_content(c: sa.Connection, trial_id: int, template: FrozenTrial) -> Non
 
 def _best_trial(study_id: int, direction: StudyDirection) -> sa.Select[Any]:
     rank = sa.case({"INF_NEG": -1, "FINITE": 0, "INF_POS": 1}, value=trial_values.c.value_type)
-    order = (sa.desc if direction is StudyDirection.MAXIMIZE else sa.asc)
+    order = sa.desc if direction is StudyDirection.MAXIMIZE else sa.asc
     joined = trials.join(trial_values, trial_values.c.trial_id == trials.c.trial_id)
     return (
         sa.select(trials.c.trial_id)

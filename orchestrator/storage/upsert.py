@@ -1,4 +1,4 @@
-"""Rows that may be there already: a table, rows and their key in; one statement for any of our databases out."""
+"""Rows that may be there already: a table, rows and their key in; one statement for any dialect out."""
 
 from __future__ import annotations
 
