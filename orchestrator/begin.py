@@ -19,6 +19,7 @@ from orchestrator.run_handle import RunHandle
 from orchestrator.spec import RunSpec
 from orchestrator.storage.database import Database, open_database
 from orchestrator.storage.runs import RUNNING, RunTable
+from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.storage.url import masked, sqlite_path
 
 
@@ -60,7 +61,7 @@ def _reopen(runs: RunTable, launch: Launch) -> None:
 def _create(database: Database, runs: RunTable, launch: Launch) -> None:
     spec = launch.spec
     if launch.renames:
-        runs.rename_study(database.rdb.get_study_id_from_name(spec.study_name), spec.study_name)
+        runs.rename_study(StudyStorage(database).get_study_id_from_name(spec.study_name), spec.study_name)
     study_id = _study_id(database, spec)
     runs.create(launch.run_id, study_id, spec, _seed(runs, study_id, spec))
     _write_run_json(launch)
@@ -68,11 +69,12 @@ def _create(database: Database, runs: RunTable, launch: Launch) -> None:
 
 def _study_id(database: Database, spec: RunSpec) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = StudyStorage(database)
     if spec.resume:
-        return int(database.rdb.get_study_id_from_name(spec.study_name))
+        return storage.get_study_id_from_name(spec.study_name)
     directions = [StudyDirection[direction.upper()] for direction in spec.directions]
     try:
-        return int(database.rdb.create_new_study(directions, spec.study_name))
+        return storage.create_new_study(directions, spec.study_name)
     except optuna.exceptions.DuplicatedStudyError:
         raise StudyError(f"Study '{spec.study_name}' was just made by somebody else; add --resume.") from None
 

@@ -30,6 +30,7 @@ from orchestrator.stop import StopRequests
 from orchestrator.storage.attempts import Loss
 from orchestrator.storage.database import open_database
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED, RunTable
+from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.summary import Summary, summarise
 from orchestrator.tally import Tally
 from orchestrator.trial_loop import TrialOutcome, run_trials
@@ -62,7 +63,7 @@ def _begin(spec: RunSpec, seed: int) -> RunHandle:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     database = open_database(MEMORY)
     directions = [StudyDirection[direction.upper()] for direction in spec.directions]
-    study_id = database.rdb.create_new_study(directions, spec.study_name)
+    study_id = StudyStorage(database).create_new_study(directions, spec.study_name)
     run_id, agent_id = uuid.uuid4().hex, uuid.uuid4().hex
     runs = RunTable(database)
     runs.create(run_id, study_id, spec, seed)

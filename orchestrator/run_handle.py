@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 
 from orchestrator.storage.attempts import AttemptTable, Loss
 from orchestrator.storage.database import Database
 from orchestrator.storage.runs import RUNNING, RunTable, StoredAgent
+from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.tally import Best
 
 
@@ -48,13 +48,13 @@ class RunHandle:
 
     def best(self) -> tuple[Best | None, bool]:
         """The study's best so far, and whether less is better; no best for several objectives."""
-        rdb: RDBStorage = self.database.rdb
-        directions = rdb.get_study_directions(self.study_id)
+        storage = StudyStorage(self.database)
+        directions = storage.get_study_directions(self.study_id)
         minimize = directions[0] is StudyDirection.MINIMIZE
         if len(directions) > 1:
             return None, minimize
         try:
-            trial = rdb.get_best_trial(self.study_id)
+            trial = storage.get_best_trial(self.study_id)
         except ValueError:  # none is complete
             return None, minimize
         assert trial.value is not None

@@ -14,6 +14,7 @@ from orchestrator.sampling import TrialSeededSampler, make_pruner
 from orchestrator.storage.attempts import Seat
 from orchestrator.storage.database import Database, open_database
 from orchestrator.storage.run_storage import Listener, RunStorage
+from orchestrator.storage.study_storage import StudyStorage
 
 
 class RunStudy(optuna.Study):
@@ -35,7 +36,7 @@ def open_run_study(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     database = database or open_database(order.storage_url)
-    study_id = database.rdb.get_study_id_from_name(order.study_name)
+    study_id = StudyStorage(database).get_study_id_from_name(order.study_name)
     storage = RunStorage(database, study_id, _seat(order), listener)
     sampler = tools.get("sampler")
     if sampler is None:

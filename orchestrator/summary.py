@@ -148,11 +148,13 @@ def summarise(database: Database, study_name: str, url: str, study: Study | None
 
     from orchestrator.storage.history import attempts_of, slots_of
     from orchestrator.storage.runs import RunTable
+    from orchestrator.storage.study_storage import StudyStorage
     from orchestrator.storage.url import masked
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = study or optuna.load_study(study_name=study_name, storage=database.rdb)
-    study_id = database.rdb.get_study_id_from_name(study_name)
+    storage = StudyStorage(database)
+    study = study or optuna.load_study(study_name=study_name, storage=storage)
+    study_id = storage.get_study_id_from_name(study_name)
     stored = RunTable(database).of_study(study_id)
     runs = tuple(run.record for run in stored)
     trials = tuple(study.get_trials(deepcopy=False))

@@ -19,6 +19,7 @@ from orchestrator.objective import Objective
 from orchestrator.run_study import RunStudy
 from orchestrator.sampling import seed_libraries, stream_seed
 from orchestrator.storage.attempts import CAUSE, StaleAttempt
+from orchestrator.storage.database import is_storage_failure
 from orchestrator.storage.run_storage import RunStorage
 
 log = logging.getLogger("nano_hpo")
@@ -110,20 +111,6 @@ def evaluate(objective: Objective, trial: Trial, n_objectives: int) -> TrialOutc
         log.exception("Trial %d raised:", trial.number)
         return TrialOutcome(TrialState.FAIL, None, "raised", f"{type(error).__name__}: {error}")
     return _checked(returned, n_objectives, trial.number)
-
-
-def is_storage_failure(error: BaseException) -> bool:
-    """Whether the database failed, not the user's code."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    ours = optuna.exceptions.StorageInternalError, SQLAlchemyError
-    if not isinstance(error, ours):
-        return False
-    frames, traceback = [], error.__traceback__
-    while traceback is not None:
-        frames.append(traceback.tb_frame.f_globals.get("__name__", ""))
-        traceback = traceback.tb_next
-    return any(name.startswith("optuna.storages") for name in frames)
 
 
 def _checked(returned: Any, n_objectives: int, number: int) -> TrialOutcome:

@@ -20,7 +20,8 @@ from orchestrator.channel import Channel, keep_private
 from orchestrator.errors import ObjectiveError
 from orchestrator.objective import Objective
 from orchestrator.orders import LoadOrder, WorkOrder
-from orchestrator.trial_loop import TrialOutcome, is_storage_failure, run_trials
+from orchestrator.storage.database import is_storage_failure
+from orchestrator.trial_loop import TrialOutcome, run_trials
 
 DONE, UNLOADABLE, STORAGE_FAILED = 0, 2, 75
 

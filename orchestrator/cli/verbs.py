@@ -125,15 +125,10 @@ def report(options: argparse.Namespace) -> int:
 
 def topology(options: argparse.Namespace) -> int:
     """``nano-hpo topology``: the machine, the allowance and the division, for people or as JSON."""
-    from affinity import PartitionError, as_json, describe_topology
+    from affinity import as_json, describe_topology
 
     machine, allowance = _machine(options)
-    try:
-        divided = _divided(options, machine, allowance)
-    except PartitionError:
-        if not options.json:
-            print(describe_topology(machine, allowance, None), flush=True)
-        raise
+    divided = _divided(options, machine, allowance)
     if options.json:
         print(json.dumps(as_json(allowance, divided), indent=2))
     else:

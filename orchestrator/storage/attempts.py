@@ -24,21 +24,22 @@ from optuna.trial import TrialState
 
 from orchestrator.storage.database import Database
 from orchestrator.storage.rows import (
+    insert_trial,
     keep_params,
+    last_number,
+    lock_study,
     now,
     set_attempt,
     set_attribute,
     set_trial,
     start_trial,
-    value_row,
+    write_values,
 )
 from orchestrator.storage.schema import (
     attempts,
     runs,
-    studies,
     trial_intermediate_values,
     trial_system_attributes,
-    trial_values,
     trials,
 )
 
@@ -101,20 +102,16 @@ class AttemptTable:
         return self._database.write(lambda c: self._claim(c, seat, token))
 
     def _claim(self, c: sa.Connection, seat: Seat, token: str) -> int | None:
-        self._lock_study(c)
+        lock_study(c, self._study_id)
         known = c.execute(sa.select(attempts.c.trial_id).where(attempts.c.token == token)).scalar()
         if known is not None:
             return int(known)
         trial_id = self._take_returned(c, seat.run_id)
         if trial_id is None and self._take_ticket(c, seat.run_id):
-            trial_id = self._take_enqueued(c) or self._create_trial(c)
+            trial_id = self._take_enqueued(c) or self._new_trial(c)
         if trial_id is not None:
             self._begin_attempt(c, seat, token, trial_id)
         return trial_id
-
-    def _lock_study(self, c: sa.Connection) -> None:
-        # A locking read comes first: MySQL's REPEATABLE READ then takes its snapshot after the lock.
-        c.execute(sa.select(studies.c.study_id).where(studies.c.study_id == self._study_id).with_for_update())
 
     def _take_returned(self, c: sa.Connection, run_id: str) -> int | None:
         query = (
@@ -150,16 +147,10 @@ class AttemptTable:
                 return int(trial_id)
         return None
 
-    def _create_trial(self, c: sa.Connection) -> int:
-        """A RUNNING trial; its number is the count of earlier trials of the study, as Optuna has it."""
-        row = {"study_id": self._study_id, "state": TrialState.RUNNING, "datetime_start": now()}
-        key = c.execute(sa.insert(trials).values(row)).inserted_primary_key
-        assert key is not None
-        trial_id = int(key[0])
-        earlier = sa.and_(trials.c.study_id == self._study_id, trials.c.trial_id < trial_id)
-        number = c.execute(sa.select(sa.func.count()).select_from(trials).where(earlier)).scalar_one()
-        set_trial(c, trial_id, number=number)
-        return trial_id
+    def _new_trial(self, c: sa.Connection) -> int:
+        last = c.execute(sa.select(last_number(self._study_id))).scalar()
+        number = 0 if last is None else last + 1
+        return insert_trial(c, self._study_id, number, TrialState.RUNNING, datetime_start=now())
 
     def _begin_attempt(self, c: sa.Connection, seat: Seat, token: str, trial_id: int) -> None:
         row = {
@@ -186,7 +177,7 @@ class AttemptTable:
         self._database.write(lambda c: self._finish(c, token, trial_id, result))
 
     def _finish(self, c: sa.Connection, token: str, trial_id: int, result: Result) -> None:
-        self._lock_study(c)
+        lock_study(c, self._study_id)
         state = c.execute(sa.select(attempts.c.state).where(attempts.c.token == token)).scalar()
         if state == "ended":
             return
@@ -213,8 +204,7 @@ class AttemptTable:
             .values(state=result.state, datetime_complete=now())
         )
         if changed.rowcount and result.values is not None:  # else somebody else has finished it
-            rows = [value_row(trial_id, i, value) for i, value in enumerate(result.values)]
-            c.execute(sa.insert(trial_values), rows)
+            write_values(c, trial_id, result.values)
 
     def open_attempt(self, agent_id: str, slot: int) -> tuple[str, int] | None:
         """Token and trial id of the attempt that the dead worker of a slot left behind."""
@@ -262,7 +252,7 @@ class AttemptTable:
 
     def _lose(self, c: sa.Connection, token: str, trial_id: int, loss: Loss, state: str) -> bool:
         """End the attempt and clear what would disturb the next; False when it had ended already."""
-        self._lock_study(c)
+        lock_study(c, self._study_id)
         mine = sa.and_(attempts.c.token == token, attempts.c.state == "running")
         ended = {"state": state, "end_s": time.time(), "cause": loss.cause}
         known = {"exit_status": loss.exit_status, "peak_rss_mib": loss.peak_rss_mib}
@@ -288,7 +278,7 @@ class AttemptTable:
         self._database.write(lambda c: self._release_returned(c, run_id))
 
     def _release_returned(self, c: sa.Connection, run_id: str) -> None:
-        self._lock_study(c)
+        lock_study(c, self._study_id)
         query = sa.select(attempts.c.token, attempts.c.trial_id).where(
             attempts.c.run_id == run_id, attempts.c.state == "returned"
         )
@@ -322,7 +312,7 @@ class AttemptTable:
         """Count trials of ours that somebody else finished while they were waiting."""
 
         def work(c: sa.Connection) -> None:
-            self._lock_study(c)
+            lock_study(c, self._study_id)
             query = (
                 sa.select(attempts.c.token)
                 .join(trials, trials.c.trial_id == attempts.c.trial_id)

@@ -1,9 +1,11 @@
-"""One SQL database: a storage URL in, Optuna's storage and transactions of our own on one engine out."""
+"""One SQL database: a storage URL in; transactions that survive its restarts out."""
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -29,47 +31,96 @@ _CREATION_S = 30.0
 
 
 class Database:
-    """Optuna's ``RDBStorage`` and our own statements over the same engine (one connection a process).
+    """Statements of ours and transactions around them, on at most one connection a process.
+
+    Threads take turns. A process that was forked off opens a connection of its own.
 
     Each call of :meth:`write` is one transaction, repeated with back-off when the database says that it
     was in the way (deadlock, lock, restart). Work that may have been applied before its answer was lost is
     run again as well, so it must recognise itself: claims carry a token, ends check the attempt's state.
     """
 
-    def __init__(self, rdb: RDBStorage) -> None:
-        self.rdb = rdb
-        self.engine: sa.Engine = rdb.engine
+    def __init__(self, url: str, engine: sa.Engine) -> None:
+        self.url = url
+        self.engine = engine
+        self._turn = threading.RLock()
+        self._pid = os.getpid()
 
-    def write(self, work: Callable[[sa.Connection], T], patience_s: float = PATIENCE_S) -> T:
-        """Run ``work`` in one transaction and return what it returns."""
+    def write(
+        self, work: Callable[[sa.Connection], T], patience_s: float = PATIENCE_S, is_repeatable: bool = True
+    ) -> T:
+        """Run ``work`` in one transaction and return what it returns.
+
+        With ``is_repeatable`` off it is repeated only while it surely was not applied; a lost answer to its
+        commit is a ``StorageInternalError``.
+        """
+        return self._patiently(lambda: self._write_once(work, is_repeatable), patience_s)
+
+    def read(self, work: Callable[[sa.Connection], T], patience_s: float = PATIENCE_S) -> T:
+        """Run reading ``work`` on one consistent picture and return what it returns; repeated likewise."""
+        return self._patiently(lambda: self._read_once(work), patience_s)
+
+    def _patiently(self, once: Callable[[], T], patience_s: float) -> T:
         deadline = time.monotonic() + patience_s
         delay_s = 0.02
         while True:
             try:
-                return self._once(work)
+                return once()
             except exc.DBAPIError as error:
                 if not is_passing(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(delay_s * random.uniform(0.5, 1.5))
                 delay_s = min(delay_s * 2, 2.0)
 
-    def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run reading ``work`` and return what it returns; repeated like :meth:`write`."""
-        return self.write(work)
-
-    def _once(self, work: Callable[[sa.Connection], T]) -> T:
-        with self.engine.connect() as connection:
+    def _write_once(self, work: Callable[[sa.Connection], T], is_repeatable: bool) -> T:
+        with self._turn, self._connection() as connection:
             if self.engine.dialect.name == "sqlite":
                 # Take the write lock first: a transaction that reads and then writes cannot wait for it.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             result = work(connection)
-            connection.commit()
+            try:
+                connection.commit()
+            except exc.DBAPIError as error:
+                if is_repeatable:
+                    raise
+                lost = "the answer to a commit was lost; whether it was applied is not known"
+                raise optuna.exceptions.StorageInternalError(f"{said(error)}: {lost}") from error
             return result
 
+    def _read_once(self, work: Callable[[sa.Connection], T]) -> T:
+        with self._turn, self._connection() as connection:
+            if self.engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")  # else each statement sees a picture of its own
+            return work(connection)  # leaving rolls back: there is nothing to commit
+
+    def _connection(self) -> sa.Connection:
+        if os.getpid() != self._pid:  # forked: the connection belongs to the parent
+            self.engine.dispose(close=False)
+            self._pid = os.getpid()
+        return self.engine.connect()
+
     def close(self) -> None:
-        """Give back all connections."""
-        self.rdb.remove_session()
+        """Close the connection; the next call opens one."""
         self.engine.dispose()
+
+
+def is_storage_failure(error: BaseException) -> bool:
+    """Whether the study's database failed: not the user's code, nor what that wanted to store.
+
+    An objective may use a database of its own, so the error must have come through this package.
+    """
+    lost_answer = optuna.exceptions.StorageInternalError
+    if not isinstance(error, exc.SQLAlchemyError | lost_answer):
+        return False
+    if isinstance(error, exc.DataError | exc.IntegrityError | exc.StatementError) and not isinstance(
+        error, exc.OperationalError | exc.InterfaceError | exc.InternalError
+    ):
+        return False
+    frames, traceback = [], error.__traceback__
+    while traceback is not None:
+        frames.append(traceback.tb_frame.f_globals.get("__name__", ""))
+        traceback = traceback.tb_next
+    return any(name.startswith("orchestrator.storage") for name in frames)
 
 
 def is_passing(error: exc.DBAPIError) -> bool:
@@ -88,7 +139,7 @@ def open_database(url: str) -> Database:
     """
     rdb = _explained(url, lambda: _with_tables(url))
     _prepare_sqlite(url, rdb.engine)
-    return Database(rdb)
+    return Database(url, rdb.engine)
 
 
 def _with_tables(url: str) -> RDBStorage:
@@ -202,7 +253,9 @@ def _engine_arguments(url: str) -> dict[str, Any]:
             shared = {"check_same_thread": False}
             return {"poolclass": sa.pool.StaticPool, "connect_args": shared}
         return {"connect_args": {"timeout": _BUSY_SQLITE_S}}
-    return {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}, "pool_recycle": 3600}
+    # No ping before each use: a connection that is gone is noticed by the first statement, which is repeated.
+    pool = {"pool_recycle": 3600, "pool_pre_ping": False}
+    return {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}, **pool}
 
 
 def _prepare_sqlite(url: str, engine: sa.Engine) -> None:

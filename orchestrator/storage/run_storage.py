@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import optuna
-from optuna.storages import _CachedStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from orchestrator.errors import BudgetSpent
 from orchestrator.storage.attempts import AttemptTable, Result, Seat
 from orchestrator.storage.database import Database
+from orchestrator.storage.study_storage import StudyStorage
 
 
 class Listener(Protocol):
@@ -36,17 +36,17 @@ class OpenAttempt:
     peak_rss_mib: float | None = None
 
 
-class RunStorage(_CachedStorage):
+class RunStorage(StudyStorage):
     """The storage of one worker of one run.
 
     Inside :meth:`ask` a new trial is a claim: ticket and trial in one transaction (``AttemptTable.claim``).
     Telling the trial ends trial and attempt in one transaction, refused with ``StaleAttempt`` when the
-    attempt was declared lost meanwhile. All else is Optuna's cached RDB storage, with its durability:
-    parameters, reports and attributes are committed when their call returns.
+    attempt was declared lost meanwhile. All else is ``StudyStorage``, with its durability: parameters,
+    reports and attributes are committed when their call returns.
     """
 
     def __init__(self, database: Database, study_id: int, seat: Seat, listener: Listener) -> None:
-        super().__init__(database.rdb)
+        super().__init__(database)
         self._attempts = AttemptTable(database, study_id)
         self._seat = seat
         self._listener = listener
@@ -78,7 +78,6 @@ class RunStorage(_CachedStorage):
         if trial_id is None:
             raise BudgetSpent("every ticket of the run is taken")
         self.current = OpenAttempt(token, trial_id)
-        super().get_all_trials(study_id, deepcopy=False)  # the cache has to know the trial
         return trial_id
 
     def get_all_trials(

@@ -1,4 +1,4 @@
-"""The tables: the part of Optuna's schema that our own SQL touches, and ours, prefixed ``nano_``.
+"""The tables: Optuna's schema as our own SQL needs it, and ours, prefixed ``nano_``.
 
 Optuna's tables are described, never created or changed here (``RDBStorage`` creates them, so that its
 version table is right). Ours hold no foreign key into them: plain Optuna must stay able to delete a study.
@@ -47,6 +47,16 @@ trials = sa.Table(
     sa.Column("datetime_complete", sa.DateTime),
 )
 
+trial_params = sa.Table(
+    "trial_params",
+    optuna_tables,
+    sa.Column("param_id", sa.Integer, primary_key=True),
+    sa.Column("trial_id", sa.Integer),
+    sa.Column("param_name", sa.String(512)),
+    sa.Column("param_value", sa.Float(53)),
+    sa.Column("distribution_json", sa.Text),
+)
+
 trial_values = sa.Table(
     "trial_values",
     optuna_tables,
@@ -57,21 +67,41 @@ trial_values = sa.Table(
     sa.Column("value_type", sa.Enum("FINITE", "INF_POS", "INF_NEG", name="trialvaluetype")),
 )
 
+_reported = sa.Enum("FINITE", "INF_POS", "INF_NEG", "NAN", name="trialintermediatevaluetype")
 trial_intermediate_values = sa.Table(
     "trial_intermediate_values",
     optuna_tables,
     sa.Column("trial_intermediate_value_id", sa.Integer, primary_key=True),
     sa.Column("trial_id", sa.Integer),
+    sa.Column("step", sa.Integer),
+    sa.Column("intermediate_value", sa.Float(53)),
+    sa.Column("intermediate_value_type", _reported),
 )
 
-trial_system_attributes = sa.Table(
-    "trial_system_attributes",
+trial_heartbeats = sa.Table(
+    "trial_heartbeats",
     optuna_tables,
-    sa.Column("trial_system_attribute_id", sa.Integer, primary_key=True),
+    sa.Column("trial_heartbeat_id", sa.Integer, primary_key=True),
     sa.Column("trial_id", sa.Integer),
-    sa.Column("key", sa.String(512)),
-    sa.Column("value_json", sa.Text),
 )
+
+
+def _attributes(name: str, owner: str) -> sa.Table:
+    """A table of attributes of studies or trials: JSON texts by key."""
+    return sa.Table(
+        name,
+        optuna_tables,
+        sa.Column(f"{name[:-1]}_id", sa.Integer, primary_key=True),
+        sa.Column(owner, sa.Integer),
+        sa.Column("key", sa.String(512)),
+        sa.Column("value_json", sa.Text),
+    )
+
+
+study_user_attributes = _attributes("study_user_attributes", "study_id")
+study_system_attributes = _attributes("study_system_attributes", "study_id")
+trial_user_attributes = _attributes("trial_user_attributes", "trial_id")
+trial_system_attributes = _attributes("trial_system_attributes", "trial_id")
 
 nano_tables = sa.MetaData()
 

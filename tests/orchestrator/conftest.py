@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from orchestrator.spec import RunSpec
+from orchestrator.storage.study_storage import StudyStorage
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Ledger:
         return token, self.attempts.claim(self.seat(slot), token)
 
     def trials(self):
-        return self.database.rdb.get_all_trials(self.study_id)
+        return StudyStorage(self.database).get_all_trials(self.study_id)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def make_ledger(storage_url: str) -> Iterator[Callable[[int], Ledger]]:
     def make(n_trials: int) -> Ledger:
         database = open_database(storage_url)
         opened.append(database)
-        study_id = database.rdb.create_new_study([StudyDirection.MINIMIZE], "ledger")
+        study_id = StudyStorage(database).create_new_study([StudyDirection.MINIMIZE], "ledger")
         runs = RunTable(database)
         runs.create("run", study_id, RunSpec("f", "ledger", n_trials=n_trials), seed=1)
         runs.register_agent("agent", "run", 0, this_process())

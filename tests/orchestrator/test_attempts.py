@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from orchestrator.storage.attempts import CAUSE, Loss, Result, StaleAttempt
 from orchestrator.storage.database import open_database
+from orchestrator.storage.study_storage import StudyStorage
 
 DONE = Result(TrialState.COMPLETE, (1.5,), "returned", objective_s=0.25, peak_rss_mib=10.0)
 
@@ -72,11 +73,11 @@ def test_infinite_values_are_stored_as_optuna_stores_them(make_ledger, value):
 def test_a_trial_given_back_keeps_number_and_parameters_and_loses_its_reports(make_ledger):
     ledger = make_ledger(2)
     token, trial_id = ledger.claim()
-    rdb = ledger.database.rdb
-    rdb.set_trial_param(trial_id, "x", 0.5, FloatDistribution(0, 1))
-    rdb.set_trial_intermediate_value(trial_id, 0, 0.1)
-    rdb.set_trial_system_attr(trial_id, "completed_rung_0", 0.1)
-    rdb.set_trial_system_attr(trial_id, "fixed_params", {"z": 9})
+    storage = StudyStorage(ledger.database)
+    storage.set_trial_param(trial_id, "x", 0.5, FloatDistribution(0, 1))
+    storage.set_trial_intermediate_value(trial_id, 0, 0.1)
+    storage.set_trial_system_attr(trial_id, "completed_rung_0", 0.1)
+    storage.set_trial_system_attr(trial_id, "fixed_params", {"z": 9})
     loss = Loss("lost: killed by SIGKILL", -9, params={"y": 3, "z": 1})
     assert ledger.attempts.give_back(token, trial_id, loss, max_retries=3) == "returned"
     assert ledger.claim()[1] == trial_id

@@ -6,8 +6,6 @@ import signal
 import time
 from dataclasses import replace
 
-import pytest
-
 from orchestrator import search
 
 
@@ -95,14 +93,6 @@ def test_slots_are_known_although_no_trial_has_ended(cli):
     out, _ = process.communicate(timeout=240)
     assert "(got unknown)" not in out
     assert "no pools seen" not in out
-
-
-@pytest.mark.parametrize("n", ["9999", "0"])
-def test_topology_shows_the_machine_that_cannot_be_divided_so(cli, n):
-    done = cli("topology", "--n-parallels", n)
-    assert done.code == 2
-    assert done.out.startswith("Machine:")
-    assert len(done.err.splitlines()) == 1
 
 
 def test_topology_divides_by_itself_into_one_slot_a_core(cli):

@@ -1,0 +1,473 @@
+"""Optuna's storage on our own SQL: Optuna's schema unchanged, read by columns and written in few statements.
+
+``open_storage(url)`` gives one to any Optuna script.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Container, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.distributions import (
+    BaseDistribution,
+    check_distribution_compatibility,
+    json_to_distribution,
+)
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+
+from orchestrator.storage import delete
+from orchestrator.storage.database import Database, open_database
+from orchestrator.storage.rows import (
+    attribute_row,
+    insert_trial,
+    intermediate_row,
+    last_number,
+    lock_study,
+    now,
+    param_row,
+    write_values,
+)
+from orchestrator.storage.schema import (
+    studies,
+    study_directions,
+    study_system_attributes,
+    study_user_attributes,
+    trial_intermediate_values,
+    trial_params,
+    trial_system_attributes,
+    trial_user_attributes,
+    trial_values,
+    trials,
+)
+from orchestrator.storage.stored_trial import utc
+from orchestrator.storage.study_history import StudyHistory
+from orchestrator.storage.trial_reader import Times
+from orchestrator.storage.upsert import upsert
+
+_UNNAMED = "no-name-"  # Optuna's prefix
+
+
+def open_storage(url: str) -> StudyStorage:
+    """A storage for plain Optuna: ``optuna.create_study(storage=open_storage(url), …)``.
+
+    Takes the URLs that ``nano-hpo run --storage`` takes. Raises ``StorageError`` in one line, with the
+    password masked, when the database cannot be opened.
+    """
+    from orchestrator.storage.url import checked
+
+    return StudyStorage(open_database(checked(url)))
+
+
+class StudyStorage(BaseStorage):
+    """All studies of one database.
+
+    **Durability.** Every call that changes something has committed when it returns: studies, trials,
+    parameters, intermediate values, attributes and states. (A worker of a run holds a trial's parameters
+    back a little; ``RunStorage`` says how long.)
+
+    **Thread and process safety.** One instance may be shared by threads; they take turns on its one
+    connection. After a fork the child opens its own connection. A pickle carries the URL and opens anew.
+
+    **Reading.** A study's history is read once, afterwards only what changed. Finished trials come as
+    ``StoredTrial``: identity, state, times and values at once, the rest when asked for. Unfinished trials are
+    snapshots of the moment.
+
+    **Repetition.** Statements are repeated after a lost connection, a deadlock or a restart of the server
+    (``Database``); each is written so that doing it twice is doing it once.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._histories: dict[int, StudyHistory] = {}
+        self._directions: dict[int, list[StudyDirection]] = {}
+        self._names: dict[int, str] = {}
+        self._distributions: dict[tuple[int, str], BaseDistribution] = {}
+        self._study_of: dict[int, int] = {}  # trial id: study id
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.database.url}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(open_database(state["url"]))  # type: ignore[misc]
+
+    def remove_session(self) -> None:
+        """Close the connection; the next call opens one."""
+        self.database.close()
+
+    # Studies
+
+    def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
+        """A new study; one transaction, which knows itself again when the answer was lost."""
+        name = study_name if study_name is not None else f"{_UNNAMED}{uuid.uuid4()}"
+        tried = False
+
+        def work(c: sa.Connection) -> int:
+            nonlocal tried
+            again, tried = tried, True
+            known = c.execute(sa.select(studies.c.study_id).where(studies.c.study_name == name)).scalar()
+            if known is not None and not again:
+                raise DuplicatedStudyError(f"Another study with name '{name}' already exists.")
+            if known is not None:
+                return int(known)
+            key = c.execute(sa.insert(studies).values(study_name=name)).inserted_primary_key
+            assert key is not None
+            rows = [
+                {"study_id": key[0], "direction": direction, "objective": place}
+                for place, direction in enumerate(directions)
+            ]
+            c.execute(sa.insert(study_directions), rows)
+            return int(key[0])
+
+        try:
+            return self.database.write(work)
+        except sa.exc.IntegrityError:  # somebody was quicker
+            raise DuplicatedStudyError(f"Another study with name '{name}' already exists.") from None
+
+    def delete_study(self, study_id: int) -> None:
+        """Delete a study with all its rows, ours included."""
+        with self._lock:
+            for known in (self._histories, self._directions, self._names):
+                known.pop(study_id, None)
+            self._study_of = {t: s for t, s in self._study_of.items() if s != study_id}
+            self._distributions = {k: d for k, d in self._distributions.items() if k[0] != study_id}
+
+        def work(c: sa.Connection) -> None:
+            self._require_study(c, study_id)
+            delete.study(c, study_id)
+
+        self.database.write(work)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """As Optuna's."""
+        query = sa.select(studies.c.study_id).where(studies.c.study_name == study_name)
+        found = self.database.read(lambda c: c.execute(query).scalar())
+        if found is None:
+            raise KeyError(f"There is no study named {study_name!r}.")
+        return int(found)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """As Optuna's."""
+        if study_id not in self._names:
+            query = sa.select(studies.c.study_name).where(studies.c.study_id == study_id)
+            name = self.database.read(lambda c: c.execute(query).scalar())
+            if name is None:
+                raise KeyError(f"There is no study {study_id}.")
+            self._names[study_id] = name
+        return self._names[study_id]
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """As Optuna's."""
+        if study_id not in self._directions:
+            table = study_directions.c
+            query = sa.select(table.direction).where(table.study_id == study_id).order_by(table.objective)
+            found = self.database.read(lambda c: c.execute(query).scalars().all())
+            if not found:
+                raise KeyError(f"There is no study {study_id}.")
+            self._directions[study_id] = list(found)
+        return list(self._directions[study_id])
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """As Optuna's: three statements and one for the names."""
+        return self.database.read(_read_studies)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        """As Optuna's."""
+        self._set_study_attribute(study_user_attributes, study_id, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """As Optuna's."""
+        self._set_study_attribute(study_system_attributes, study_id, key, value)
+
+    def _set_study_attribute(self, table: sa.Table, study_id: int, key: str, value: Any) -> None:
+        row = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
+
+        def work(c: sa.Connection) -> None:
+            self._require_study(c, study_id)
+            upsert(c, table, [row], ["study_id", "key"])
+
+        self.database.write(work)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """As Optuna's."""
+        return self._study_attributes(study_user_attributes, study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """As Optuna's."""
+        return self._study_attributes(study_system_attributes, study_id)
+
+    def _study_attributes(self, table: sa.Table, study_id: int) -> dict[str, Any]:
+        query = sa.select(table.c.key, table.c.value_json).where(table.c.study_id == study_id)
+        rows = self.database.read(lambda c: c.execute(query).all())
+        if not rows:
+            self.database.read(lambda c: self._require_study(c, study_id))
+        return {key: json.loads(text) for key, text in rows}
+
+    def _require_study(self, c: sa.Connection, study_id: int) -> None:
+        query = sa.select(studies.c.study_id).where(studies.c.study_id == study_id)
+        if c.execute(query).scalar() is None:
+            raise KeyError(f"There is no study {study_id}.")
+
+    # Trials
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """A new trial, RUNNING or as the template is; one transaction.
+
+        It is not repeated when the answer to its commit was lost: that might make a second trial. (A run's
+        claim carries a token and is.)
+        """
+        times: Times = (now(), None)
+        if template_trial is not None:
+            times = utc(template_trial.datetime_start), utc(template_trial.datetime_complete)
+
+        def work(c: sa.Connection) -> int:
+            trial_id = _create(c, study_id, template_trial, times)
+            self.history(study_id).know_times(trial_id, *times)
+            return trial_id
+
+        trial_id = self.database.write(work, is_repeatable=False)
+        self._study_of[trial_id] = study_id
+        return trial_id
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        """As Optuna's; a parameter that is there already stays as it is."""
+        row = param_row(trial_id, param_name, param_value_internal, distribution)
+
+        def work(c: sa.Connection) -> None:
+            study_id = self._require_updatable(c, trial_id)
+            self._check_distribution(c, study_id, param_name, distribution)
+            upsert(c, trial_params, [row], ["trial_id", "param_name"], keep=True)
+
+        self.database.write(work)
+
+    def _check_distribution(
+        self, c: sa.Connection, study_id: int, name: str, distribution: BaseDistribution
+    ) -> None:
+        """Refuse a distribution that does not go together with that of an earlier trial (``ValueError``)."""
+        known = self._distributions.get((study_id, name))
+        if known is None:
+            joined = trial_params.join(trials, trials.c.trial_id == trial_params.c.trial_id)
+            query = sa.select(trial_params.c.distribution_json).select_from(joined)
+            query = query.where(trials.c.study_id == study_id, trial_params.c.param_name == name).limit(1)
+            text = c.execute(query).scalar()
+            known = json_to_distribution(text) if text is not None else distribution
+            self._distributions[study_id, name] = known
+        check_distribution_compatibility(known, distribution)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """As Optuna's; state and values change together or not at all."""
+        return self.database.write(lambda c: self._set_state(c, trial_id, state, values))
+
+    def _set_state(
+        self, c: sa.Connection, trial_id: int, state: TrialState, values: Sequence[float] | None
+    ) -> bool:
+        query = sa.select(trials.c.state, trials.c.number).where(trials.c.trial_id == trial_id)
+        row = c.execute(query.with_for_update()).first()
+        _require_open(row, trial_id)
+        assert row is not None
+        if state is TrialState.RUNNING and row.state is not TrialState.WAITING:
+            return False
+        changed: dict[str, Any] = {"state": state}
+        if state is TrialState.RUNNING:
+            changed["datetime_start"] = now()
+        if state.is_finished():
+            changed["datetime_complete"] = now()
+        c.execute(sa.update(trials).where(trials.c.trial_id == trial_id).values(**changed))
+        if values is not None:
+            write_values(c, trial_id, values)
+        return True
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        """As Optuna's."""
+        row = intermediate_row(trial_id, step, intermediate_value)
+        self._write_to_trial(trial_id, trial_intermediate_values, row, "step")
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """As Optuna's."""
+        row = attribute_row(trial_id, key, value)
+        self._write_to_trial(trial_id, trial_user_attributes, row, "key")
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """As Optuna's."""
+        row = attribute_row(trial_id, key, value)
+        self._write_to_trial(trial_id, trial_system_attributes, row, "key")
+
+    def _write_to_trial(self, trial_id: int, table: sa.Table, row: dict[str, Any], key: str) -> None:
+        def work(c: sa.Connection) -> None:
+            self._require_updatable(c, trial_id)
+            upsert(c, table, [row], ["trial_id", key])
+
+        self.database.write(work)
+
+    def _require_updatable(self, c: sa.Connection, trial_id: int) -> int:
+        """The study of a trial that may still change; ``KeyError``, ``UpdateFinishedTrialError``."""
+        query = sa.select(trials.c.state, trials.c.number, trials.c.study_id)
+        row = c.execute(query.where(trials.c.trial_id == trial_id)).first()
+        _require_open(row, trial_id)
+        assert row is not None
+        return int(row.study_id)
+
+    # Reading trials
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """As Optuna's; the study's history is not read for it."""
+        return self.history(self._study_of_trial(trial_id)).one(trial_id)
+
+    def _study_of_trial(self, trial_id: int) -> int:
+        if trial_id not in self._study_of:
+            query = sa.select(trials.c.study_id).where(trials.c.trial_id == trial_id)
+            study_id = self.database.read(lambda c: c.execute(query).scalar())
+            if study_id is None:
+                raise KeyError(f"There is no trial {trial_id}.")
+            self._study_of[trial_id] = int(study_id)
+        return self._study_of[trial_id]
+
+    def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
+        """As Optuna's."""
+        query = sa.select(trials.c.trial_id).where(
+            trials.c.study_id == study_id, trials.c.number == trial_number
+        )
+        found = self.database.read(lambda c: c.execute(query).scalar())
+        if found is None:
+            raise KeyError(f"There is no trial number {trial_number} in study {study_id}.")
+        return int(found)
+
+    def history(self, study_id: int) -> StudyHistory:
+        """The view of a study that this storage keeps."""
+        with self._lock:
+            if study_id not in self._histories:
+                self._histories[study_id] = StudyHistory(self.database, study_id)
+            return self._histories[study_id]
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """As Optuna's: one statement for what changed."""
+        history = self.history(study_id)
+        with self._lock:
+            history.refresh()
+            if not len(history):
+                self.database.read(lambda c: self._require_study(c, study_id))
+            found = history.trials(states)
+        return [_copied(trial) for trial in found] if deepcopy else found
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """As Optuna's; of equally good trials the earliest."""
+        directions = self.get_study_directions(study_id)
+        if len(directions) > 1:
+            raise RuntimeError("Best trial can be obtained only for single-objective optimization.")
+        best = self.database.read(lambda c: c.execute(_best_trial(study_id, directions[0])).scalar())
+        if best is None:
+            raise ValueError("No trials are completed yet.")
+        return self.get_trial(int(best))
+
+
+def _copied(trial: FrozenTrial) -> FrozenTrial:
+    return copy.deepcopy(trial)
+
+
+def _require_open(row: Any, trial_id: int) -> None:
+    """``row`` is a trial's state and number, or None."""
+    if row is None:
+        raise KeyError(f"There is no trial {trial_id}.")
+    if row.state.is_finished():
+        raise UpdateFinishedTrialError(f"Trial#{row.number} has already finished and can not be updated.")
+
+
+def _create(c: sa.Connection, study_id: int, template: FrozenTrial | None, times: Times) -> int:
+    if not lock_study(c, study_id):
+        raise KeyError(f"There is no study {study_id}.")
+    last = c.execute(sa.select(last_number(study_id))).scalar()
+    number = 0 if last is None else last + 1
+    state = TrialState.RUNNING if template is None else template.state
+    start, complete = times
+    trial_id = insert_trial(c, study_id, number, state, datetime_start=start, datetime_complete=complete)
+    if template is not None:
+        _copy_content(c, trial_id, template)
+    return trial_id
+
+
+def _copy_content(c: sa.Connection, trial_id: int, template: FrozenTrial) -> None:
+    if template.values is not None:
+        write_values(c, trial_id, template.values)
+    spaces = template.distributions
+    rows: dict[sa.Table, list[dict[str, Any]]] = {
+        trial_params: [
+            param_row(trial_id, name, spaces[name].to_internal_repr(value), spaces[name])
+            for name, value in template.params.items()
+        ],
+        trial_intermediate_values: [
+            intermediate_row(trial_id, step, value) for step, value in template.intermediate_values.items()
+        ],
+        trial_user_attributes: [attribute_row(trial_id, *item) for item in template.user_attrs.items()],
+        trial_system_attributes: [attribute_row(trial_id, *item) for item in template.system_attrs.items()],
+    }
+    for table, some in rows.items():
+        if some:
+            c.execute(sa.insert(table), some)
+
+
+def _best_trial(study_id: int, direction: StudyDirection) -> sa.Select[Any]:
+    rank = sa.case({"INF_NEG": -1, "FINITE": 0, "INF_POS": 1}, value=trial_values.c.value_type)
+    order = sa.desc if direction is StudyDirection.MAXIMIZE else sa.asc
+    joined = trials.join(trial_values, trial_values.c.trial_id == trials.c.trial_id)
+    return (
+        sa.select(trials.c.trial_id)
+        .select_from(joined)
+        .where(
+            trials.c.study_id == study_id,
+            trials.c.state == TrialState.COMPLETE,
+            trial_values.c.objective == 0,
+        )
+        .order_by(order(rank), order(trial_values.c.value), trials.c.trial_id)
+        .limit(1)
+    )
+
+
+def _read_studies(c: sa.Connection) -> list[FrozenStudy]:
+    directions: dict[int, list[StudyDirection]] = defaultdict(list)
+    for study_id, direction in c.execute(
+        sa.select(study_directions.c.study_id, study_directions.c.direction).order_by(
+            study_directions.c.objective
+        )
+    ):
+        directions[study_id].append(direction)
+    attributes: list[dict[int, dict[str, Any]]] = []
+    for table in (study_user_attributes, study_system_attributes):
+        found: dict[int, dict[str, Any]] = defaultdict(dict)
+        for study_id, key, text in c.execute(sa.select(table.c.study_id, table.c.key, table.c.value_json)):
+            found[study_id][key] = json.loads(text)
+        attributes.append(found)
+    names = c.execute(sa.select(studies.c.study_id, studies.c.study_name).order_by(studies.c.study_id))
+    return [
+        FrozenStudy(
+            study_name=name,
+            direction=None,
+            directions=directions[study_id],
+            user_attrs=attributes[0].get(study_id, {}),
+            system_attrs=attributes[1].get(study_id, {}),
+            study_id=study_id,
+        )
+        for study_id, name in names
+    ]
