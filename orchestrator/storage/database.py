@@ -18,7 +18,7 @@ from sqlalchemy import exc
 
 from orchestrator.errors import StorageError
 from orchestrator.storage import schema
-from orchestrator.storage.url import masked, sqlite_path
+from orchestrator.storage.url import masked, scrubbed, sqlite_path
 
 T = TypeVar("T")
 
@@ -219,7 +219,8 @@ def _look(url: str, query: sa.Select[Any]) -> list[Any]:
 
 def _asked(url: str, ask: Callable[[sa.Connection], T]) -> T:
     """What ``ask`` finds on a connection that is opened for it alone."""
-    engine = _explained(url, lambda: sa.create_engine(_driver_url(url), **_engine_arguments(url)))
+    plain = _driver_url(url).format()
+    engine = _explained(url, lambda: sa.create_engine(plain, **_engine_arguments(url)))
 
     def connected() -> T:
         with engine.connect() as connection:
@@ -244,7 +245,7 @@ def _driver_url(url: str) -> str:
         url = "mysql" + url.removeprefix("mariadb")
     if url.startswith("mysql") and "charset=" not in url:
         url += ("&" if "?" in url else "?") + "charset=utf8mb4"
-    return url
+    return url.replace("{", "{{").replace("}", "}}")  # Optuna takes a URL for a template
 
 
 def _engine_arguments(url: str) -> dict[str, Any]:
@@ -279,9 +280,14 @@ def _explained(url: str, action: Callable[[], T]) -> T:
         return action()
     except ImportError as error:
         raise StorageError(f"Storage {masked(url)} needs a driver: {_driver_hint(url)}.") from error
-    except (exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
+    except ValueError:  # its text may repeat any part of the URL
         raise StorageError(
-            f"Storage {masked(url)} cannot be used: {said(error)}{_socket_hint(url)}"
+            f"Storage {masked(url)} is no URL of a database: see host, port and options."
+        ) from None
+    except (exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, TypeError) as error:
+        said_safely = scrubbed(said(error), url)
+        raise StorageError(
+            f"Storage {masked(url)} cannot be used: {said_safely}{_socket_hint(url)}"
         ) from None
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.errors import SpecError, StorageError
 from orchestrator.spec import RunSpec, default_study_name
-from orchestrator.storage.url import checked, masked, sqlite_path
+from orchestrator.storage.database import open_database, study_names
+from orchestrator.storage.url import checked, masked, sqlite_path, sqlite_url
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,11 @@ def test_the_written_settings_hold_no_password():
         "mysql://me:s3c@r3t/s3cr3t@host/db",
         "mysql://me@host/db?password=s3cr3t&x=1",
         "'mysql://me:s3cr3t@[::1]:3306/db'",
+        "mysql://me:s3c s3cr3t@host/db",
+        "MYSQL://me:s3cr3t@host/db",
+        "mysql://m@e:s3cr3t@host/db",
+        "mysql://me/x:s3cr3t@host/db",
+        "mysql://me:s3cr3t@T:s3cr3t/#%?x@host/db",
     ],
 )
 def test_a_masked_text_holds_no_password(text):
@@ -63,8 +69,54 @@ def test_a_masked_text_holds_no_password(text):
 
 
 def test_a_text_without_password_is_left_alone():
-    for text in ("mysql://me@host/db", "sqlite:///a/b.db", "mail me: a@b.c"):
+    for text in (
+        "mysql://me@host:3306/db",
+        "mysql://host:3306",
+        masked("mysql://me:x@host:3306/db"),
+        "mysql://me@host/db",
+        "sqlite:///a/b.db",
+        "mail me: a@b.c",
+    ):
         assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql:/me:s3cr3t@h/db",
+        "me:s3cr3t@h/db",
+        "mysql//me:s3cr3t@h/db",
+        "me:s3cr3t",
+        "sqlite://me:s3cr3t@x/db",
+        "mysql://me:s3cr3t",
+        "mysql://me:s3cr3t@h:port/db",
+        "mysql://me:s3c@r3t:s3cr3t/#%?x@h/db",
+        "mysql://me:{s3cr3t}@127.0.0.1:1/db",
+        "mysql://me:%733cr3t@127.0.0.1:1/db?nonsense=1",
+        "mysql+nothing+x://me:s3cr3t@h/db",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_one_line_without_its_password(url):
+    with pytest.raises(StorageError) as refused:
+        study_names(checked(url))
+    assert "s3cr3t" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.__cause__ is None or "s3cr3t" not in repr(refused.value.__cause__)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused_for_workers(url):
+    with pytest.raises(StorageError, match="in memory"):
+        checked(url)
+
+
+@pytest.mark.parametrize("name", ["a b.db", "a%41b.db", "a?b.db", "a#{b}.db", "é.db"])
+def test_any_file_name_makes_an_sqlite_url(tmp_path, name):
+    url = sqlite_url(tmp_path / name)
+    assert sqlite_path(url) == tmp_path / name
+    database = open_database(url)
+    database.close()
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".db"] == [name]
 
 
 @pytest.mark.parametrize("url", ["digits.db", "redis://host", "mysql:/host/db", ""])
