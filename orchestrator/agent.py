@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+
 from affinity import Binding
 from orchestrator.channel import Message
 from orchestrator.errors import ObjectiveError
@@ -23,9 +25,10 @@ from orchestrator.launch import Launch
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.progress import Snapshot, View
 from orchestrator.run_handle import RunHandle
-from orchestrator.slot_worker import SlotWorker
+from orchestrator.slot_worker import STORAGE_FAILED, SlotWorker
 from orchestrator.stop import StopRequests
-from orchestrator.storage.attempts import Loss
+from orchestrator.storage.attempts import DATABASE_LOST, RELEASED, Loss
+from orchestrator.storage.database import is_passing
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
 from orchestrator.tally import Tally
 
@@ -105,6 +108,7 @@ class Agent:
 
     def _join(self, run: RunHandle) -> None:
         self._run = run
+        run.database.gives_up = lambda: self._stops.count > 1
         self._tally.begin(run.attempts.counts(run.run_id).get("ended", 0), run.best())
         if self._spec.timeout_s is not None:
             self._deadline_s = time.monotonic() + self._spec.timeout_s
@@ -204,12 +208,20 @@ class Agent:
         if self._run is None or time.monotonic() < self._beat_at_s:
             return
         self._beat_at_s = time.monotonic() + _BEAT_S
-        self._run.runs.beat(self._run.agent_id)
         for worker in self._workers:
             worker.sample_memory()
-        if self._launch.rank.size > 1 or self._run.joined:
-            self._run.free_the_dead(self._spec.max_retries)
-            self._tally.finished = self._run.attempts.counts(self._run.run_id).get("ended", 0)
+        try:
+            with self._run.database.hasty():  # the loop must not wait for a database that is away
+                self._look_around(self._run)
+        except DBAPIError as error:
+            if not is_passing(error):
+                raise
+
+    def _look_around(self, run: RunHandle) -> None:
+        """Say that we live; see what the other agents have done, and whose trials are to be given back."""
+        run.runs.beat(run.agent_id)
+        run.free_the_dead(self._spec.max_retries)
+        self._tally.finished = run.attempts.counts(run.run_id).get("ended", 0)
 
     # Workers
 
@@ -255,17 +267,20 @@ class Agent:
             return
         worker.n_lost += 1
         params = lost.params if lost is not None else None
-        cause = "released" if self._is_ending_workers else f"lost: {exit_text}"
-        loss = Loss(cause, returncode, worker.peak_rss_mib, params)
+        loss = Loss(self._cause(returncode, exit_text), returncode, worker.peak_rss_mib, params)
         if self._ending is not None:
             self._run.attempts.release(*left, loss)
             return
         happened = self._run.attempts.give_back(*left, loss, self._spec.max_retries)
         self._tally.lost(happened)
         if happened == "failed":
-            worker.deaths = 0
             which = f"Trial {lost.number}" if lost is not None else "A trial"
             self._view.note(f"{which} has lost too many workers (--max-retries): it is failed for good.")
+
+    def _cause(self, returncode: int, exit_text: str) -> str:
+        if self._is_ending_workers:
+            return RELEASED
+        return DATABASE_LOST if returncode == STORAGE_FAILED else f"lost: {exit_text}"
 
     def _restart_or_give_up(self) -> None:
         """A new worker into each empty slot while there is work; the end when workers only ever die."""
@@ -322,11 +337,13 @@ class Agent:
     def _end_workers(self, grace_s: float) -> None:
         """End what still runs; their trials are released."""
         self._is_ending_workers = True
-        for worker in self._workers:
-            if worker.process is not None:
-                returncode = worker.process.end(grace_s)
-                self._hear(worker, worker.messages())
-                self._settle(worker, returncode)
+        running = [worker for worker in self._workers if worker.process is not None]
+        for worker in running:
+            worker.terminate()
+        ended = [(worker, worker.end(grace_s)) for worker in running]  # all, whatever comes afterwards
+        for worker, returncode in ended:
+            self._hear(worker, worker.messages())
+            self._settle(worker, returncode)
 
     def _stop_if_all_fail_alike(self) -> None:
         reason = self._tally.all_fail_alike()

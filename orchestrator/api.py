@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from launchers import RankError, read_rank
+from launchers import Rank, RankError, read_rank
 from orchestrator.errors import RunFailed, SpecError
-from orchestrator.launch import plan
-from orchestrator.machine import read_share, usable_cores
+from orchestrator.launch import Launch, plan
+from orchestrator.machine import Share, read_share, usable_cores
 from orchestrator.objective import Objective, file_objective, name_of, pickled_objective
 from orchestrator.orders import LoadOrder
 from orchestrator.paths import RunPaths, written_whole
@@ -20,7 +20,7 @@ from orchestrator.progress import Silent, View, view_for_terminal
 from orchestrator.results import Draw
 from orchestrator.run import Outcome, execute
 from orchestrator.sampling import make_pruner, make_sampler, require_packages
-from orchestrator.spec import Policy, RunSpec, default_study_name
+from orchestrator.spec import MAX_RUN_ID, Policy, RunSpec, default_study_name, is_text
 from orchestrator.storage.database import collation_trap
 from orchestrator.storage.runs import FAILED
 from orchestrator.storage.url import chosen_url
@@ -99,6 +99,9 @@ def search(
         UserError: a setting, the objective, the storage or the directory is wrong; nothing was written.
         RunFailed: the first trials all failed alike, or the workers kept dying.
     """
+    from optuna import pruners, samplers
+
+    _check_arguments(objective, draw)
     spec = RunSpec(
         objective=str(file_objective(objective)) if isinstance(objective, str) else name_of(objective),
         study_name=study_name or _study_name(objective),
@@ -107,9 +110,9 @@ def search(
         n_parallels=usable_cores(os.environ, keep_binding) if n_parallels == "auto" else n_parallels,
         storage_url=chosen_url(storage),
         directions=_directions(direction, directions),
-        sampler=sampler if isinstance(sampler, str) else type(sampler).__name__,
+        sampler=_named(sampler, "sampler", samplers.BaseSampler),
         sampler_args=dict(sampler_args or {}),
-        pruner=pruner if isinstance(pruner, str) else type(pruner).__name__,
+        pruner=_named(pruner, "pruner", pruners.BasePruner),
         pruner_args=dict(pruner_args or {}),
         seed=seed,
         resume=resume,
@@ -139,6 +142,24 @@ def search(
     return _summary_of(outcome)
 
 
+def _check_arguments(objective: Any, draw: Any) -> None:
+    if not isinstance(objective, str) and not callable(objective):
+        raise SpecError(
+            f"The objective is {objective!r}; it must be a function of one trial, or 'FILE.py:FUNCTION'."
+        )
+    if draw not in get_args(Draw):
+        raise SpecError(f"draw is {draw!r}; choose from {', '.join(get_args(Draw))}.")
+
+
+def _named(tool: Any, what: str, kind: type) -> str:
+    """The name of a sampler or pruner that was given by name or as an object."""
+    if isinstance(tool, str):
+        return tool
+    if not isinstance(tool, kind):
+        raise SpecError(f"The {what} is {tool!r}; give a name, or one of Optuna's {kind.__name__} objects.")
+    return type(tool).__name__
+
+
 def _study_name(objective: Objective | str) -> str:
     """As the command line would name it, for a function of a script too; else the function's name."""
     if isinstance(objective, str):
@@ -153,16 +174,14 @@ def _study_name(objective: Objective | str) -> str:
 def _directions(direction: str | None, directions: Sequence[str] | None) -> tuple[str, ...]:
     if direction is not None and directions is not None:
         raise SpecError("Give direction or directions, not both.")
+    if isinstance(directions, str):
+        raise SpecError(f"directions is {directions!r}; it must be a list, as ['minimize', 'maximize'].")
     return tuple(directions) if directions is not None else (direction or "minimize",)
 
 
 def _search_in_memory(objective: Objective, spec: RunSpec, tools: Mapping[str, Any], view: View) -> Summary:
     from orchestrator.local import search_here
 
-    if not callable(objective):
-        raise SpecError(
-            f"The objective is {objective!r}; it must be a function of one trial, or 'FILE.py:FUNCTION'."
-        )
     if spec.resume:
         raise SpecError("resume=True needs a study to resume: give storage=URL and study_name=NAME.")
     check_tools(spec, tools)
@@ -191,6 +210,8 @@ def launch_run(
 ) -> Outcome:
     """Check everything, then run ``spec`` with worker processes: what command line and Python share."""
     check_tools(spec, tools)
+    if run_id is not None and not (0 < len(run_id) <= MAX_RUN_ID and is_text(run_id)):
+        raise SpecError(f"A run id has 1 to {MAX_RUN_ID} characters; this one has {len(run_id)}.")
     reference = file_objective(objective) if isinstance(objective, str) else None
     try:
         rank = read_rank(os.environ)
@@ -199,24 +220,29 @@ def launch_run(
     if rank.index > 0:
         view = Silent()  # rank 0 speaks for all
     share = read_share(spec, rank, os.environ)
-    launch = plan(spec, rank, share, run_dir, run_id, existing)
-    if rank.index == 0:
-        _warn(view, (*share.partition.warnings, collation_trap(launch.storage_url)))
-    if rank.size > 1 and rank.index == 0:
-        workers = rank.size * spec.n_parallels
-        view.note(f"{rank.size} ranks x {spec.n_parallels} = {workers} workers ({rank.launcher}).")
+    _say_first(view, spec, rank, share)
+
+    def replan() -> Launch:
+        return plan(spec, rank, share, run_dir, run_id, existing)
 
     def make_order(paths: RunPaths) -> LoadOrder:
         ref = reference or pickled_objective(objective, paths.objective)  # type: ignore[arg-type]
         return LoadOrder(ref, _pickled_tools(tools, paths))
 
-    return execute(launch, make_order, view, draw)
+    return execute(replan, make_order, view, draw)
 
 
-def _warn(view: View, warnings: Iterable[str | None]) -> None:
-    for warning in warnings:
+def _say_first(view: View, spec: RunSpec, rank: Rank, share: Share) -> None:
+    """What people should know before a run begins; rank 0 speaks for all."""
+    if rank.index > 0:
+        return
+    trap = collation_trap(spec.storage_url) if spec.storage_url else None
+    for warning in (*share.partition.warnings, trap):
         if warning is not None:
             view.note(f"Warning: {warning}")
+    if rank.size > 1:
+        workers = rank.size * spec.n_parallels
+        view.note(f"{rank.size} ranks x {spec.n_parallels} = {workers} workers ({rank.launcher}).")
 
 
 def check_tools(spec: RunSpec, tools: Mapping[str, Any]) -> None:

@@ -67,13 +67,21 @@ def plan(
         return _await_rank_zero(spec, rank, share, run_dir, run_id)
     place = _place(spec, run_dir)
     known = _known_run(spec, place, run_id)
-    if known is not None and known[1].record.state != FINISHED:
+    if known is not None and not _is_complete(spec, known[1], place):
         url, stored = known
         _refuse_second_agent(url, stored, rank)
         return Launch(spec, rank, share, place.paths, url, stored.record.run_id, continues=True)
     if known is not None and run_id is not None:
         raise StudyError(f"Run {run_id} is finished; choose another --run-id, with --resume on its study.")
     return _plan_new(spec, rank, share, place, run_dir, run_id, existing)
+
+
+def _is_complete(spec: RunSpec, stored: StoredRun, place: Place) -> bool:
+    """Whether the run is finished and has left its files: a launch may have died over writing them."""
+    if stored.record.state != FINISHED or spec.resume:
+        return stored.record.state == FINISHED
+    is_there = place.written is not None and place.written["run_id"] == stored.record.run_id
+    return place.paths.summary.exists() or not is_there
 
 
 def _place(spec: RunSpec, run_dir: Path | None) -> Place:
@@ -88,11 +96,13 @@ def _place(spec: RunSpec, run_dir: Path | None) -> Place:
 
 def _read_written(paths: RunPaths) -> dict[str, Any] | None:
     try:
-        written: dict[str, Any] = json.loads(paths.spec.read_text(encoding="utf-8"))
+        written = json.loads(paths.spec.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):  # the latter is said when the folder is made
         return None
     except (OSError, ValueError) as error:
         raise RunDirError(f"{paths.spec} cannot be read ({error}); choose another --run-dir.") from None
+    if not isinstance(written, dict) or not {"run_id", "spec_hash"} <= written.keys():
+        raise RunDirError(f"{paths.spec} was not written by nano-hpo; choose another --run-dir.")
     return written
 
 

@@ -27,7 +27,7 @@ from orchestrator.run_study import open_run_study
 from orchestrator.slot_worker import RunningTrial
 from orchestrator.spec import RunSpec
 from orchestrator.stop import StopRequests
-from orchestrator.storage.attempts import Loss
+from orchestrator.storage.attempts import RELEASED, Loss
 from orchestrator.storage.database import open_database
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED, RunTable
 from orchestrator.storage.study_storage import StudyStorage
@@ -53,7 +53,7 @@ def search_here(
             run_trials(study, storage, objective, seed, following, following.may_go_on)
         finally:
             if storage.current is not None:  # interrupted in the middle of a trial
-                run.attempts.release(storage.current.token, storage.current.trial_id, Loss("released"))
+                run.attempts.release(storage.current.token, storage.current.trial_id, Loss(RELEASED))
             view.close(following.snapshot())
     following.say_how_it_ended()
     return _end(run, spec, following)

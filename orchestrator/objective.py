@@ -57,9 +57,13 @@ class ObjectiveRef:
 def file_objective(text: str) -> ObjectiveRef:
     """``train.py:objective`` (or ``train.py`` alone) as a reference, checked without running the file."""
     file, _, function = text.rpartition(":") if ":" in text else (text, "", "objective")
-    path = Path(file).expanduser()
-    if not path.is_file():
-        raise ObjectiveError(f"There is no file {file}; name the objective as FILE.py:FUNCTION.")
+    try:
+        path = Path(file).expanduser()
+        is_there = path.is_file()
+    except (OSError, RuntimeError, ValueError):  # too long a name, no such user's home, a NUL in it
+        is_there = False
+    if not is_there:
+        raise ObjectiveError(f"There is no file {file[:200]}; name the objective as FILE.py:FUNCTION.")
     path = path.resolve()
     _require_bound(path, function)
     _require_no_clash(path.parent)
@@ -126,13 +130,23 @@ def _bound_names(tree: ast.Module) -> dict[str, str]:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 names[node.name] = "definition"
-            case ast.Assign() | ast.AnnAssign():
+            case ast.Assign() | ast.AnnAssign() if _is_constant(node.value):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                kind = "constant" if _is_constant(node.value) else "expression"
-                names.update({t.id: kind for t in targets if isinstance(t, ast.Name)})
+                names.update({t.id: "constant" for t in targets if isinstance(t, ast.Name)})
             case ast.Import() | ast.ImportFrom():
                 names.update({(alias.asname or alias.name): "import" for alias in node.names})
+            case _:
+                names.update(dict.fromkeys(_stored_names(node), "expression"))
     return names
+
+
+def _stored_names(node: ast.stmt) -> Iterator[str]:
+    """Names that a statement binds: targets of assignments, loops, ``with``, ``match`` and ``:=``."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+            yield inner.id
+        elif isinstance(inner, ast.MatchAs | ast.MatchStar) and inner.name:
+            yield inner.name
 
 
 def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 from orchestrator.errors import RunDirError
 
 RUNS_FOLDER = "nano-hpo-runs"
+_MAX_NAME = 120  # bytes of a study's folder name; file systems take 255
 _RUN_NAME = re.compile(r"run-(\d{3,})")
 
 
@@ -26,6 +29,11 @@ class RunPaths:
     def spec(self) -> Path:
         """The run's settings and identity, without secrets."""
         return self.root / "run.json"
+
+    @property
+    def lock(self) -> Path:
+        """Locked while a run begins here, and gone afterwards."""
+        return self.root / ".beginning"
 
     @property
     def database(self) -> Path:
@@ -71,48 +79,83 @@ class RunPaths:
         """The report: one HTML file."""
         return self.root / "report.html"
 
-    def create(self) -> bool:
-        """Make the folders of a run, private to its owner (they hold pickles); True if it was not there.
+    def create(self) -> list[Path]:
+        """Make the folders of a run, private to its owner (they hold pickles).
 
-        Raises ``RunDirError`` when that is not possible.
+        Returns those that were not there, the outermost first. Raises ``RunDirError``, leaving nothing
+        behind, when that is not possible.
         """
-        is_new = not self.root.exists()
-        self._make(self.logs)
-        if is_new:
+        made = self._make(self.logs)
+        if self.root in made:
             self.root.chmod(0o700)
-        return is_new
+        return made
 
     def create_report_folder(self) -> None:
         """Make the folder alone, for a report from the storage."""
         self._make(self.root)
 
-    def _make(self, folder: Path) -> None:
+    def _make(self, folder: Path) -> list[Path]:
+        made: list[Path] = []
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            for path in reversed([folder, *folder.parents]):
+                if not path.is_dir():
+                    made += _made(path)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
+            remove_folders(made)
             raise RunDirError(
                 f"Run directory {self.root} is not writable ({error.strerror}); choose another --run-dir."
             ) from None
+        return made
+
+    def remove(self, made: Sequence[Path]) -> None:
+        """Take back what :meth:`create` made; the run's folder with all its content if it was among it."""
+        if self.root in made:
+            shutil.rmtree(self.root, ignore_errors=True)
+        remove_folders(made)
+
+
+def _made(path: Path) -> list[Path]:
+    """Make one folder: it alone, or nothing when somebody was quicker."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return []
+    return [path]
+
+
+def remove_folders(made: Sequence[Path]) -> None:
+    """Remove folders that are empty, the innermost first."""
+    for path in reversed(made):
+        try:
+            path.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:  # somebody uses it
+            return
 
 
 def study_folder(study_name: str, parent: Path) -> Path:
     """The folder that holds the runs of a study: its name with awkward characters replaced."""
     safe = re.sub(r"[^\w.-]+", "_", study_name).strip(".") or "study"
+    if len(safe.encode()) > _MAX_NAME:
+        digest = hashlib.sha256(study_name.encode()).hexdigest()[:12]
+        safe = f"{safe.encode()[:_MAX_NAME].decode(errors='ignore')}-{digest}"
     return parent / RUNS_FOLDER / safe
 
 
 def numbered_runs(folder: Path) -> list[Path]:
-    """The folders ``run-001``, ``run-002`` … of a study, oldest first."""
+    """The runs ``run-001``, ``run-002`` … of a study that were begun, oldest first."""
     if not folder.is_dir():
         return []
     found = [path for path in folder.iterdir() if _RUN_NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("run-")))
+    begun = [path for path in found if RunPaths(path).spec.exists()]
+    return sorted(begun, key=lambda path: int(path.name.removeprefix("run-")))
 
 
 def next_run(folder: Path) -> Path:
-    """The first folder name that is still free."""
+    """The folder after the last run that was begun."""
     runs = numbered_runs(folder)
     last = int(runs[-1].name.removeprefix("run-")) if runs else 0
     return folder / f"run-{last + 1:03d}"
@@ -134,4 +177,4 @@ def written_whole(path: Path, mode: int = 0o644) -> Iterator[Path]:
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
     """Write text so that a reader sees the old file or the new one, never half of it."""
     with written_whole(path, mode) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -142,6 +142,8 @@ class LiveTable(Noting):
 
 def view_for_terminal() -> View:
     """A live table where standard error is a terminal, plain lines elsewhere."""
+    if sys.stderr is None:  # closed: 2>&-
+        return Silent()
     if not sys.stderr.isatty():
         return PlainLines()
     from rich.console import Console

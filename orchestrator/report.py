@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.paths import write_whole
-from orchestrator.summary import Summary
+from orchestrator.summary import Summary, in_whole_seconds
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from optuna.trial import FrozenTrial
 
     from orchestrator.plots import Plot
     from orchestrator.records import AttemptRecord, SlotRecord
 
+_SETTINGS = ("objective", "sampler", "pruner", "seed", "n_trials", "n_parallels")
 MAX_ROWS = 1000  # of the trials table
 MAX_BEST = 20
 MAX_FAILURES = 200
@@ -40,11 +43,12 @@ def render(summary: Summary, figures: Mapping[str, Plot]) -> str:
     from plotly.offline import get_plotlyjs
 
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters.update(number=number, seconds=seconds, percent=percent)
+    page.filters.update(number=number, seconds=seconds, percent=percent, breakable=breakable)
     template = page.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    plots = [_plot(name, plot) for name, plot in figures.items()]
+    content = _content(summary)
+    plots = [_plot(_title(name, content["objectives"]), name, plot) for name, plot in figures.items()]
     script = get_plotlyjs() if any(plot["json"] for plot in plots) else ""
-    return template.render(**_content(summary), plots=plots, plotlyjs=script)
+    return template.render(**content, plots=plots, plotlyjs=script)
 
 
 def number(value: Any) -> str:
@@ -64,6 +68,28 @@ def seconds(value: float | None) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def duration(trial: FrozenTrial, objective_s: float | None) -> str:
+    """How long a trial took: inside the objective where that was measured, else by its dates.
+
+    Dates in whole seconds (MySQL keeps no fraction) are off by up to one: «under 1 s», «about 5 s».
+    """
+    if objective_s is not None or trial.duration is None:
+        return seconds(objective_s)
+    dates_s = trial.duration.total_seconds()
+    if not in_whole_seconds(trial):
+        return seconds(dates_s)
+    return f"under {dates_s + 1:.0f} s" if dates_s < 2 else f"about {seconds(dates_s)}"
+
+
+def breakable(text: str) -> Markup:
+    """A list such as «0-3,8-11» as markup that goes on in the next line after commas alone."""
+    from markupsafe import Markup
+
+    part = Markup('<span class="short">{}</span>')  # browsers would break after hyphens, too
+    *heads, last = text.split(",")
+    return Markup("<wbr>").join([*(part.format(f"{head},") for head in heads), part.format(last)])
+
+
 def percent(part: float, whole: float) -> str:
     """«97 %», or a dash where there is no whole."""
     return f"{100 * part / whole:.0f} %" if whole > 0 else "–"
@@ -73,40 +99,50 @@ def _content(summary: Summary) -> dict[str, Any]:
     """Everything the template shows but the plots, as plain values."""
     names = _parameter_names(summary.trials)
     ranked = _ranked(summary)
+    exact_s = summary.objective_seconds()
     return {
         "title": summary.study.study_name,
         "storage": summary.storage_url,
         "objectives": _objectives(summary),
         "spec": _settings(summary),
         "counts": {_STATES.get(state, state.lower()): count for state, count in summary.counts.items()},
-        "wall_s": summary.wall_s,
-        "trial_s": summary.trial_s,
+        "wall_s": summary.wall_s or None,
+        "trial_time": _trial_time(summary),
         "speedup": summary.trial_s / summary.wall_s if summary.wall_s > 0 else None,
         "n_best": len(summary.best_trials),
-        "best": [_trial(trial, names) for trial in summary.best_trials[:MAX_BEST]],
+        "best": [_trial(trial, names, exact_s) for trial in summary.best_trials[:MAX_BEST]],
         "columns": [_shown(name) for name in names],
         "slots": [_slot(slot) for slot in summary.slots],
         "failures": _failures(summary),
         "parameters": [_parameter(name, summary) for name in names],
         "runs": summary.runs,
-        "trials": [_trial(trial, names) for trial in ranked[:MAX_ROWS]],
+        "trials": [_trial(trial, names, exact_s) for trial in ranked[:MAX_ROWS]],
         "n_trials": len(summary.trials),
         "versions": _versions(),
     }
 
 
+def _trial_time(summary: Summary) -> str:
+    """The summed time of the trials; without attempts of ours by their dates, which may be rough."""
+    text = seconds(summary.trial_s or None)
+    is_rough = not summary.attempts and summary.trial_s and all(map(in_whole_seconds, summary.trials))
+    return f"about {text}" if is_rough else text
+
+
 def _objectives(summary: Summary) -> list[tuple[str, str]]:
     """Name and direction of each objective."""
     directions = [direction.name.lower() for direction in summary.study.directions]
-    plain = ["value"] if len(directions) == 1 else [f"value {i}" for i in range(len(directions))]
+    plain = ["value"] if len(directions) == 1 else [f"objective {i}" for i in range(len(directions))]
     return list(zip(summary.study.metric_names or plain, directions, strict=True))
 
 
 def _settings(summary: Summary) -> dict[str, Any]:
     """The settings of the last run that the page names; all of them may be missing."""
     spec = summary.runs[-1].spec if summary.runs else {}
-    keys = ("objective", "sampler", "pruner", "seed", "n_trials", "n_parallels")
-    return {key: spec[key] for key in keys if spec.get(key) is not None}
+    shown = {key: spec[key] for key in _SETTINGS if spec.get(key) is not None}
+    if len(summary.study.directions) > 1 and shown.get("pruner", "none") != "none":
+        shown["pruner"] = f"{shown['pruner']} (without effect: Optuna prunes no trial of several objectives)"
+    return shown
 
 
 def _parameter_names(trials: Iterable[FrozenTrial]) -> list[str]:
@@ -130,21 +166,25 @@ def _ranked(summary: Summary) -> list[FrozenTrial]:
     return sorted(summary.trials, key=key)
 
 
-def _trial(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
+def _trial(trial: FrozenTrial, names: Sequence[str], exact_s: Mapping[int, float]) -> dict[str, Any]:
     return {
         "number": trial.number,
         "state": _STATES.get(trial.state.name, trial.state.name.lower()),
         "values": trial.values or [],
-        "params": [trial.params.get(name, "") for name in names],
-        "duration_s": trial.duration.total_seconds() if trial.duration else None,
+        "params": [_choice(trial.params[name]) if name in trial.params else "–" for name in names],
+        "duration": duration(trial, exact_s.get(trial.number)),
     }
+
+
+def _choice(value: Any) -> str:
+    """The value of a parameter, of which None is one."""
+    return "None" if value is None else number(value)
 
 
 def _slot(slot: SlotRecord) -> dict[str, Any]:
     return {
         "record": slot,
         "numa": ", ".join(map(str, slot.numa_nodes)),
-        "pools": ", ".join(f"{pool.library} {pool.threads}" for pool in slot.got_pools),
         "moved": slot.got_cpus is not None and slot.got_cpus != slot.cpus,
     }
 
@@ -165,11 +205,29 @@ def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
 
 
 def _parameter(name: str, summary: Summary) -> dict[str, Any]:
-    """What was searched, and what the best trial (the first of the front) has."""
+    """What was searched, and what the best trial, or the Pareto front, has of it."""
     found = [trial for trial in summary.trials if name in trial.distributions]
-    best = summary.best_trials[0].params.get(name, "") if summary.best_trials else ""
     kinds = [describe(trial.distributions[name]) for trial in (found[0], found[-1])]
-    return {"name": _shown(name), "range": " → ".join(dict.fromkeys(kinds)), "n": len(found), "best": best}
+    return {
+        "name": _shown(name),
+        "range": " → ".join(dict.fromkeys(kinds)),
+        "n": len(found),
+        "best": spread(name, summary.best_trials),
+    }
+
+
+def spread(name: str, trials: Sequence[FrozenTrial]) -> str:
+    """The values of a parameter in these trials: «0.1», «0.1 to 0.3», «adam, sgd; not used in 1 of 3»."""
+    using = [trial for trial in trials if name in trial.params]
+    if not using:
+        return "not used" if trials else "–"
+    values = [trial.params[name] for trial in using]
+    if hasattr(using[0].distributions[name], "choices"):
+        text = ", ".join(dict.fromkeys(map(_choice, values)))
+    else:
+        text = " to ".join(dict.fromkeys(map(_choice, (min(values), max(values)))))
+    lacking = len(trials) - len(using)
+    return f"{text}; not used in {lacking} of {len(trials)}" if lacking else text
 
 
 def describe(distribution: Any) -> str:
@@ -183,20 +241,23 @@ def describe(distribution: Any) -> str:
     return ", ".join(words)
 
 
-def _plot(name: str, plot: Plot) -> dict[str, Any]:
+def _plot(title: str, name: str, plot: Plot) -> dict[str, Any]:
     """One plot for the template: JSON that cannot end its script element, or a reason."""
     from orchestrator.plots import Skipped
 
-    shown = {"name": name, "title": _title(name)}
+    shown = {"name": name, "title": title}
     if isinstance(plot, Skipped):
         return {**shown, "reason": plot.reason, "json": "", "height": 0}
     return {**shown, "reason": "", "json": _inert(plot.to_json()), "height": plot.layout.height}
 
 
-def _title(name: str) -> str:
+def _title(name: str, objectives: Sequence[tuple[str, str]]) -> str:
+    """«Contour»; of one objective among several «Contour: objective 1»."""
     titles = {"param_importances_duration": "Importance by duration", "pareto_front": "Pareto front"}
-    words = name.replace("param_importances", "importance_by_value").replace("_", " ")
-    return titles.get(name, words.capitalize())
+    plot, index = re.fullmatch(r"(.+?)(?:_(\d+))?", name).groups()  # type: ignore[union-attr]
+    words = plot.replace("param_importances", "importance_by_value").replace("_", " ")
+    title = titles.get(plot, words.capitalize())
+    return title if index is None else f"{title}: {objectives[int(index)][0]}"
 
 
 def _inert(json_text: str) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from launchers import Rank
 from orchestrator.agent import Agent, Ending
 from orchestrator.begin import begin
+from orchestrator.beginning import Beginning, settle
 from orchestrator.errors import RunFailed
 from orchestrator.launch import Launch
 from orchestrator.orders import LoadOrder
@@ -39,27 +38,37 @@ class Outcome:
 
 
 def execute(
-    launch: Launch, make_order: Callable[[RunPaths], LoadOrder], view: View, draw: Draw = "all"
+    replan: Callable[[], Launch],
+    make_order: Callable[[RunPaths], LoadOrder],
+    view: View,
+    draw: Draw = "all",
 ) -> Outcome:
-    """Work a planned launch off.
+    """Plan a launch and work it off.
 
     What keeps a run from beginning (the objective does not load, the study was made meanwhile) is raised
     as ``UserError`` and leaves nothing behind.
     """
-    was_new = launch.paths.create()
+    launch, beginning = settle(replan(), replan, view.note)
     with StopRequests() as stops:
         agent = None
         try:
             agent = Agent(launch, make_order(launch.paths), view, stops)
-            ending = agent.run(lambda: begin(launch))
+            ending = agent.run(lambda: _begun(launch, beginning))
             if agent.handle is None:
                 return Outcome(launch.rank, ending, stops.count, launch.paths, None, None)
             return _conclude(launch, agent.handle, ending, stops, draw, view)
         except (DBAPIError, StorageInternalError) as error:
             raise RunFailed(f"The database was lost: {said(error)}. The same command goes on.") from error
         finally:
-            if was_new and (agent is None or agent.handle is None):
-                _remove(launch.paths.root)
+            if beginning is not None and (agent is None or agent.handle is None):
+                beginning.cancel()
+
+
+def _begun(launch: Launch, beginning: Beginning | None) -> RunHandle:
+    run = begin(launch)
+    if beginning is not None:
+        beginning.done()
+    return run
 
 
 def _conclude(
@@ -93,13 +102,3 @@ def _settled(run: RunHandle, ending: Ending) -> Ending:
 def _summary(launch: Launch, run: RunHandle) -> Summary:
     summary = summarise(run.database, launch.spec.study_name, run.storage_url)
     return replace(summary, run_dir=launch.paths.root)
-
-
-def _remove(folder: Path) -> None:
-    """Take away a run directory that this launch made, and the parents that it left empty."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in (folder.parent, folder.parent.parent):
-        try:
-            parent.rmdir()
-        except OSError:  # not empty
-            return

@@ -65,14 +65,22 @@ class RunHandle:
         return [a for a in self.runs.agents_of(self.run_id) if a.agent_id != self.agent_id and is_live(a)]
 
     def free_the_dead(self, max_retries: int) -> None:
-        """Give back the trials of agents that are gone; of several callers, one gives each back."""
-        for agent in self.runs.agents_of(self.run_id):
-            if agent.agent_id == self.agent_id or agent.ended or is_live(agent):
-                continue
-            for token, trial_id in self.attempts.open_attempts(agent.agent_id):
-                loss = Loss(f"lost: its agent on {agent.process.host} died")
+        """Give back the trials of agents that are gone; of several callers, one gives each back.
+
+        An agent that said goodbye may have left trials too, when the database was away just before.
+        """
+        gone = {
+            agent.agent_id: agent
+            for agent in self.runs.agents_of(self.run_id)
+            if agent.agent_id != self.agent_id and not is_live(agent)
+        }
+        for agent_id, token, trial_id in self.attempts.open_attempts(self.run_id):
+            if agent_id in gone:
+                loss = Loss(f"lost: its agent on {gone[agent_id].process.host} died")
                 self.attempts.give_back(token, trial_id, loss, max_retries)
-            self.runs.end_agent(agent.agent_id)
+        for agent in gone.values():
+            if not agent.ended:
+                self.runs.end_agent(agent.agent_id)
 
 
 def is_live(agent: StoredAgent) -> bool:

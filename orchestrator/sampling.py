@@ -102,7 +102,7 @@ def _build(kind: type[Any], name: str, arguments: dict[str, Any]) -> Any:
     except ImportError as error:
         packages = _PACKAGES.get(name, "its packages")
         raise SpecError(f"{kind.__name__} needs {packages}: pip install {packages}.") from error
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # each checks, or does not check, in a way of its own
         raise SpecError(f"{kind.__name__} refuses its arguments: {error}") from error
 
 

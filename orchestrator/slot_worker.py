@@ -17,6 +17,7 @@ from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.records import PoolRecord, SlotRecord
 
 MODULE = "orchestrator.worker"
+STORAGE_FAILED = 75  # the exit status of a worker that the database left alone (EX_TEMPFAIL, sysexits.h)
 _LINGER_S = 10.0  # how long a worker may take to exit after its last word
 
 
@@ -87,6 +88,16 @@ class SlotWorker:
         self.has_order = True
         self.wire.send("work", **order.as_json())
 
+    def terminate(self) -> None:
+        """Ask the worker's processes to end now."""
+        if self.process is not None:
+            self.process.terminate_group()
+
+    def end(self, grace_s: float) -> int:
+        """End the worker's processes, by force after ``grace_s``; its exit status."""
+        assert self.process is not None
+        return self.process.end(grace_s)
+
     def stop(self) -> None:
         """Ask the worker to begin no further trial."""
         if self.wire is not None:
@@ -146,9 +157,9 @@ class SlotWorker:
         self.last_end_s = time.monotonic()
         self.last_exit = describe_exit(returncode)
         self.is_ready = self.has_order = False
-        if returncode != 0:
+        if returncode != 0 or lost is not None:
             self.deaths += 1
-            self.retry_at_s = time.monotonic() + (0.0 if self.deaths < 2 else 0.2 * 2**self.deaths)
+            self.retry_at_s = time.monotonic() + (0.0 if self.deaths < 2 else min(0.2 * 2**self.deaths, 2.0))
         return lost
 
     def last_words(self) -> str:

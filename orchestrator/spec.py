@@ -16,6 +16,20 @@ from orchestrator.storage.url import masked
 Policy = Literal["auto", "balanced", "local"]
 DIRECTIONS = ("minimize", "maximize")
 _MAX_STUDY_NAME = 512  # Optuna's column
+MAX_RUN_ID = 191  # the column's width
+MAX_TRIALS = 2**31 - 1  # Optuna's columns are integers of 32 bits
+_NOTHING = type(None)
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "study_name": (str,),
+    "n_trials": (int, _NOTHING),
+    "timeout_s": (float, int, _NOTHING),
+    "n_parallels": (int,),
+    "sampler": (str,),
+    "pruner": (str,),
+    "seed": (int, _NOTHING),
+    "max_retries": (int,),
+    "grace_s": (float, int),
+}
 _IDENTITY = (
     "objective",
     "study_name",
@@ -60,15 +74,23 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run, one line each."""
+        self._check_types()
         self._check_budget()
         self._check_study()
         self._check_limits()
 
+    def _check_types(self) -> None:
+        for name, kinds in _TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                wanted = " or ".join("nothing" if kind is _NOTHING else kind.__name__ for kind in kinds)
+                raise SpecError(f"{name} is {value!r}; it must be {wanted}.")
+
     def _check_budget(self) -> None:
         if self.n_trials is None and self.timeout_s is None:
             raise SpecError("A run needs an end: give --n-trials N, --timeout SECONDS, or both.")
-        if self.n_trials is not None and self.n_trials < 1:
-            raise SpecError(f"n_trials is {self.n_trials}; it must be 1 or more.")
+        if self.n_trials is not None and not 1 <= self.n_trials <= MAX_TRIALS:
+            raise SpecError(f"n_trials is {self.n_trials}; it must be from 1 to {MAX_TRIALS}.")
         if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
             raise SpecError(f"timeout is {self.timeout_s} s; it must be more than 0.")
 
@@ -77,6 +99,8 @@ class RunSpec:
             raise SpecError(
                 f"A study name has 1 to {_MAX_STUDY_NAME} characters, this one {len(self.study_name)}."
             )
+        if not is_text(self.study_name):
+            raise SpecError(f"Study name {self.study_name!r} is not text: it has bytes that are not UTF-8.")
         unknown = [direction for direction in self.directions if direction not in DIRECTIONS]
         if unknown or not self.directions:
             raise SpecError(f"Direction {unknown or 'missing'}; choose from {', '.join(DIRECTIONS)}.")
@@ -88,8 +112,10 @@ class RunSpec:
             )
         if self.seed is not None and not 0 <= self.seed < 2**63:
             raise SpecError(f"seed is {self.seed}; it must be from 0 to 2**63 - 1.")
-        if self.max_retries < 0 or self.grace_s < 0:
-            raise SpecError("max_retries and grace must be 0 or more.")
+        if self.max_retries < 0:
+            raise SpecError(f"max_retries is {self.max_retries}; it must be 0 or more.")
+        if not 0 <= self.grace_s < math.inf:
+            raise SpecError(f"grace is {self.grace_s} s; it must be 0 or more.")
 
     def as_json(self) -> dict[str, Any]:
         """The settings for ``run.json`` and the database: the storage URL is masked."""
@@ -107,6 +133,15 @@ class RunSpec:
         data = self.as_json()
         chosen = {key: data[key] for key in _IDENTITY}
         return hashlib.sha256(json.dumps(chosen, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def is_text(text: str) -> bool:
+    """Whether a string can be stored: the command line may hand over bytes that are no characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def default_study_name(objective: str) -> str:

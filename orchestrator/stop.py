@@ -1,4 +1,4 @@
-"""Requests to stop: SIGINT and SIGTERM in, a count and a readable descriptor for the agent's loop out."""
+"""Requests to stop: SIGINT, SIGTERM, SIGHUP in; a count and a descriptor for the agent's loop out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from types import FrameType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequests:
@@ -31,7 +31,8 @@ class StopRequests:
     def __enter__(self) -> StopRequests:
         """Take over the signals."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+            heard = (n for n in _SIGNALS if signal.getsignal(n) is not signal.SIG_IGN)  # nohup: not SIGHUP
+            self._before = {number: signal.signal(number, self._handle) for number in heard}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -25,4 +25,4 @@ def open_stored(storage: str | None, study_name: str | None) -> tuple[Database, 
         wanted = "study" if study_name is None else f"study '{study_name}'"
         there = f"it holds {some}" if names else "it holds none"
         raise StudyError(f"There is no {wanted} in {masked(url)}; {there}.")
-    return open_database(url), url, study_name
+    return open_database(url, creates=False), url, study_name

@@ -155,10 +155,11 @@ def summarise(database: Database, study_name: str, url: str, study: Study | None
     storage = StudyStorage(database)
     study = study or optuna.load_study(study_name=study_name, storage=storage)
     study_id = storage.get_study_id_from_name(study_name)
-    stored = RunTable(database).of_study(study_id)
+    keeps_runs = database.keeps_runs()
+    stored = RunTable(database).of_study(study_id) if keeps_runs else []
     runs = tuple(run.record for run in stored)
     trials = tuple(study.get_trials(deepcopy=False))
-    attempts = attempts_of(database, study_id)
+    attempts = attempts_of(database, study_id) if keeps_runs else ()
     return Summary(
         study=study,
         storage_url=masked(url),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import reprlib
 import resource
 import sys
 import time
@@ -84,11 +85,12 @@ def run_one(
 ) -> None:
     """Run the objective on a claimed trial and store its outcome."""
     events.claimed(trial.number)
-    if trial.relative_params:
-        events.sampled(trial.relative_params)
-    seed_libraries(stream_seed(study_seed, trial.number))
     start_s = time.monotonic()
-    outcome = evaluate(objective, trial, len(study.directions))
+    outcome = _sample(trial, events)
+    if outcome is None:
+        seed_libraries(stream_seed(study_seed, trial.number))
+        start_s = time.monotonic()
+        outcome = evaluate(objective, trial, len(study.directions))
     objective_s = time.monotonic() - start_s
     try:
         _tell(study, storage, trial, outcome, objective_s)
@@ -105,22 +107,47 @@ def evaluate(objective: Objective, trial: Trial, n_objectives: int) -> TrialOutc
         returned = objective(trial)
     except optuna.TrialPruned:
         return TrialOutcome(TrialState.PRUNED, None, "pruned")
-    except Exception as error:
-        if is_storage_failure(error):
-            raise
-        log.exception("Trial %d raised:", trial.number)
-        return TrialOutcome(TrialState.FAIL, None, "raised", f"{type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:
+        return _raised(trial, error)
     return _checked(returned, n_objectives, trial.number)
+
+
+def _sample(trial: Trial, events: Events) -> TrialOutcome | None:
+    """Let the sampler draw what it draws together; an outcome when it cannot, as with a bad argument."""
+    try:
+        if trial.relative_params:
+            events.sampled(trial.relative_params)
+    except Exception as error:
+        return _raised(trial, error)
+    return None
+
+
+def _raised(trial: Trial, error: BaseException) -> TrialOutcome:
+    """A FAIL with its traceback in the log; a failure of the storage is not the trial's and goes on."""
+    if is_storage_failure(error):
+        raise error
+    log.error("Trial %d raised:", trial.number, exc_info=error)
+    return TrialOutcome(TrialState.FAIL, None, "raised", f"{type(error).__name__}: {_text_of(error)}")
+
+
+def _text_of(error: BaseException) -> str:
+    """What an exception says, in text that can be stored, even if it cannot say it."""
+    try:
+        text = str(error)
+    except Exception:
+        return "(its text cannot be made)"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _checked(returned: Any, n_objectives: int, number: int) -> TrialOutcome:
     """What the objective returned as one number per objective, or a FAIL that says what is wrong with it."""
     values: Sequence[Any]
-    values = returned if isinstance(returned, Sequence) and not isinstance(returned, str) else (returned,)
+    is_several = isinstance(returned, Sequence) and not isinstance(returned, str | bytes | bytearray)
+    values = returned if is_several else (returned,)
     try:
         numbers = tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        return _refused(number, f"the objective returned {returned!r}, not a number")
+    except (TypeError, ValueError, OverflowError):
+        return _refused(number, f"the objective returned {reprlib.repr(returned)}, not a number")
     if len(numbers) != n_objectives:
         return _refused(number, f"the objective returned {len(numbers)} values for {n_objectives} directions")
     if any(math.isnan(value) for value in numbers):

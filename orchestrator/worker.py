@@ -20,10 +20,11 @@ from orchestrator.channel import Channel, keep_private
 from orchestrator.errors import ObjectiveError
 from orchestrator.objective import Objective
 from orchestrator.orders import LoadOrder, WorkOrder
+from orchestrator.slot_worker import STORAGE_FAILED
 from orchestrator.storage.database import is_storage_failure
 from orchestrator.trial_loop import TrialOutcome, run_trials
 
-DONE, UNLOADABLE, STORAGE_FAILED = 0, 2, 75
+DONE, UNLOADABLE = 0, 2
 
 
 def main(read_fd: int, write_fd: int) -> int:
@@ -64,6 +65,7 @@ def _work(order: WorkOrder, objective: Objective, tools: Mapping[str, Any], wire
 
     try:
         telling = _Telling(wire, order.binding)
+        objective = _shielded(objective)
         study, storage = open_run_study(order, tools, telling)
         telling.observed()
         run_trials(study, storage, objective, order.seed, telling, lambda: _may_go_on(wire))
@@ -73,6 +75,18 @@ def _work(order: WorkOrder, objective: Objective, tools: Mapping[str, Any], wire
     telling.observed()
     wire.send("done", stop_run=study.stop_requested)
     return DONE
+
+
+def _shielded(objective: Objective) -> Objective:
+    """Nobody interrupts a worker from a keyboard: a KeyboardInterrupt here is the objective's own."""
+
+    def shielded(trial: Any) -> Any:
+        try:
+            return objective(trial)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("the objective raised KeyboardInterrupt") from error
+
+    return shielded
 
 
 def _may_go_on(wire: Channel) -> bool:

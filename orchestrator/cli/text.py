@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 
-from orchestrator.results import Written
+from orchestrator.results import Written, dumps
 from orchestrator.run import Outcome
 from orchestrator.storage.runs import FAILED, FINISHED
 from orchestrator.summary import Summary
@@ -44,7 +43,7 @@ def print_summary(summary: Summary, written: Written | None, as_json: bool) -> N
     if as_json:
         data = summary.as_json()
         data["report"] = str(written.report) if written and written.report else None
-        print(json.dumps(data, indent=2, default=repr))
+        print(dumps(data))
     else:
         print(summary)
         if written is not None:

@@ -7,8 +7,18 @@ import plotly.graph_objects as go
 from optuna.trial import TrialState
 
 from orchestrator.plots import thin
-from orchestrator.plots.style import BLUE, GREY, LEGEND, ORANGE, VERMILLION, UndrawableError, styled, titled
-from orchestrator.plots.view import StudyView, finite
+from orchestrator.plots.style import (
+    BLUE,
+    GREY,
+    LEGEND,
+    ORANGE,
+    VERMILLION,
+    UndrawableError,
+    count_axis,
+    styled,
+    titled,
+)
+from orchestrator.plots.view import StudyView, finite, not_shown
 
 
 def history_figure(view: StudyView, name: str) -> go.Figure:
@@ -20,9 +30,9 @@ def history_figure(view: StudyView, name: str) -> go.Figure:
     figure.update_traces(selector={"mode": "markers"}, marker={"size": 6, "opacity": 0.65})
     if view.target is not None:  # nobody said which direction of a target is better
         figure.data = [trace for trace in figure.data if trace.mode != "lines"]
-    notes = thin.thin_points(figure)
+    notes = [*not_shown(view), *thin.thin_points(figure)]
     figure = styled(figure, titled("Optimization history", name), notes)
-    figure.update_xaxes(title_text="trial number")
+    count_axis(figure, "trial number")
     figure.update_yaxes(title_text=name)
     return figure.update_layout(legend=LEGEND)
 
@@ -35,8 +45,9 @@ def compared_figure(views: list[StudyView], name: str, error_bar: bool) -> go.Fi
     )
     if not figure.data:
         raise UndrawableError("No trial is complete yet.")
-    figure = styled(figure, "Optimization history", thin.thin_points(figure))
-    figure.update_xaxes(title_text="trial number")
+    notes = [*(note for view in views for note in not_shown(view)), *thin.thin_points(figure)]
+    figure = styled(figure, "Optimization history", notes)
+    count_axis(figure, "trial number")
     return figure.update_yaxes(title_text=name)
 
 
@@ -56,7 +67,7 @@ def intermediate_figure(view: StudyView) -> go.Figure:
     _color_by_outcome(figure, part, best)
     cut = f"{len(figure.data):,} of {len(reporting):,} trials are drawn: an even sample, and the best."
     figure = styled(figure, "Intermediate values", [cut] if len(reporting) > len(numbers) else [])
-    figure.update_xaxes(title_text="step")
+    count_axis(figure, "step")
     figure.update_yaxes(title_text="reported value")
     return figure.update_layout(showlegend=True, legend=LEGEND)
 
@@ -96,7 +107,7 @@ def pareto_figure(view: StudyView, names: list[str]) -> go.Figure:
     for trace, (label, color, size) in zip(figure.data, _FRONT[-len(figure.data) :], strict=True):
         plain = {"color": color, "size": size, "showscale": False, "line": {"width": 0}}
         trace.update(name=label, showlegend=True, marker=plain)
-    figure = styled(figure, "Pareto front", notes)
+    figure = styled(figure, "Pareto front", [*notes, *not_shown(view)])
     figure.update_layout(legend=LEGEND)
     return figure
 

@@ -15,6 +15,7 @@ from orchestrator.plots.labels import literal
 from orchestrator.plots.style import PLAIN_NAMES, UndrawableError, styled
 from orchestrator.plots.view import StudyView, Target, finite, objective_names
 from orchestrator.records import AttemptRecord
+from orchestrator.summary import in_whole_seconds, objective_seconds
 
 _NAMES = {
     "PedAnovaImportanceEvaluator": "PED-ANOVA",
@@ -151,7 +152,7 @@ def durations(trials: Sequence[FrozenTrial], attempts: Sequence[AttemptRecord]) 
     """
     if not attempts:
         raw = {trial.number: trial.duration.total_seconds() for trial in trials if trial.duration}
-        return Durations(raw, ("Duration from a trial's start to its end.",))
+        return Durations(raw, (f"Duration from a trial's start to its end{_resolution(trials)}.",))
     by_trial: dict[int, list[AttemptRecord]] = {trial.number: [] for trial in trials}
     for attempt in attempts:
         if attempt.trial_number in by_trial:
@@ -161,14 +162,14 @@ def durations(trials: Sequence[FrozenTrial], attempts: Sequence[AttemptRecord]) 
     if not counted:
         raise UndrawableError("No complete trial ran on one kind of slot alone, so durations do not compare.")
     commonest = min(counted, key=lambda kind: (-counted[kind], kind))
-    seconds = {n: _objective_s(by_trial[n]) for n, kind in kinds.items() if kind == {commonest}}
-    kept = {number: total for number, total in seconds.items() if total is not None}
+    measured = objective_seconds(attempts)
+    kept = {n: measured[n] for n, kind in kinds.items() if kind == {commonest} and n in measured}
     return Durations(kept, (_machine(commonest), *_left_out(kinds, kept)))
 
 
-def _objective_s(attempts: Sequence[AttemptRecord]) -> float | None:
-    known = [attempt.objective_s for attempt in attempts if attempt.objective_s is not None]
-    return sum(known) if known else None
+def _resolution(trials: Sequence[FrozenTrial]) -> str:
+    """A remark where the dates are those of a database that keeps whole seconds, as MySQL does."""
+    return ", known in whole seconds only" if all(map(in_whole_seconds, trials)) else ""
 
 
 def _machine(kind: tuple[str, int]) -> str:

@@ -2,51 +2,43 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
+import math
 from typing import Any
 
 import optuna
 import plotly.graph_objects as go
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from orchestrator.plots import thin
+from orchestrator.plots.axes import scale_of, ticks
+from orchestrator.plots.coordinates import dress_axes, objective_axis, parameter_axis
 from orchestrator.plots.importance import importances
 from orchestrator.plots.style import FULL_SCALE, UndrawableError, styled, titled
-from orchestrator.plots.view import StudyView, finite
+from orchestrator.plots.view import StudyView, not_shown, objective_names
 
 MAX_CONTOUR_PARAMS = 4
 
 
 def parallel_figure(view: StudyView, name: str, params: list[str] | None = None) -> go.Figure:
     """One line a trial through its value(s) and the given parameters (labels of the view), else all."""
-    if not finite(view.complete(), lambda trial: trial.values[0]):
-        raise UndrawableError("No trial is complete with a finite value yet.")
     if not view.labels:
         raise UndrawableError("The trials have no parameters.")
     part, notes = thin.best_and_even(view, thin.MAX_PARALLEL)
+    trials = [trial for trial in part.complete() if all(map(math.isfinite, trial.values))]
+    if not trials:
+        raise UndrawableError("No trial is complete with a finite value yet.")
     figure = optuna.visualization.plot_parallel_coordinate(part, params, target_name=name)
-    figure = styled(figure, "Parallel coordinates", notes, height=480)
-    _name_axes(figure, params or [name for trial in part.complete() for name in trial.params])
+    figure = styled(figure, "Parallel coordinates", [*notes, *not_shown(view)], height=480)
+    objectives = [name] if len(view.directions) == 1 else objective_names(view.source)
+    shown = sorted(set(params or [label for trial in trials for label in trial.params]))
+    values = zip(*(trial.values for trial in trials), strict=True)
+    axes = [objective_axis(label, column) for label, column in zip(objectives, values, strict=True)]
+    dress_axes(figure, [*axes, *(parameter_axis(label, trials) for label in shown)])
     _darken(figure)
+    if len(axes) > 1:
+        figure.update_traces(selector={"mode": "markers"}, marker_colorbar_title_text="Pareto rank")
     return figure
-
-
-def _name_axes(figure: go.Figure, names: list[str]) -> None:
-    """Optuna cuts axis names at 17 characters; ours are short already and broken into lines."""
-    params = sorted(set(names))
-    axes = list(figure.layout.xaxis.ticktext)
-    axes[len(axes) - len(params) :] = params
-    width = max(8, 105 // len(axes))
-    broken = ["<br>".join(textwrap.wrap(re.sub(r"([_:./])", r"\1 ", name), width)) for name in axes]
-    ticktext = [re.sub(r"([_:./]) ", r"\1", name) for name in broken]
-    figure.update_xaxes(
-        ticktext=ticktext, tickangle=0 if len(axes) <= 12 else 60, tickfont_size=12, title_text=""
-    )
-    figure.update_xaxes(range=(-0.35, len(axes) - 0.9), ticklabeloverflow="allow")
-    for tick in figure.layout.annotations:
-        text = tick.text if len(tick.text) <= 14 else f"{tick.text[:6]}…{tick.text[-6:]}"
-        tick.update(text=text, bgcolor="rgba(255,255,255,0.8)", borderpad=0)
 
 
 def _darken(figure: go.Figure) -> None:
@@ -67,35 +59,44 @@ def _clear(color: str) -> str:
 
 def contour_figure(view: StudyView, name: str, asked: list[str] | None = None) -> go.Figure:
     """The value over pairs of the asked parameters (labels of the view), else of the most important."""
-    params, notes = (sorted(set(asked)), []) if asked else _chosen(view)
+    chosen, notes = (asked, []) if asked else _chosen(view)
+    params = sorted(set(chosen))
     part, cut = thin.best_and_even(view, thin.MAX_CONTOUR)
     figure = optuna.visualization.plot_contour(part, params, target_name=name)
     if not any(trace.z is not None for trace in figure.data if trace.type == "contour"):
         raise UndrawableError("No pair of parameters varies together in complete trials.")
     cell = 190 if len(params) > 2 else 420
-    figure = styled(figure, titled("Contour", name), notes + cut, height=cell * max(1, len(params) - 1) + 120)
+    figure = styled(
+        figure,
+        titled("Contour", name),
+        [*notes, *cut, *not_shown(view)],
+        height=cell * max(1, len(params) - 1) + 120,
+    )
     figure.update_traces(selector={"type": "contour"}, colorscale=FULL_SCALE)
     figure.update_traces(
         selector={"type": "scatter"}, marker={"size": 5, "line": {"width": 1, "color": "white"}}
     )
-    _calm_axes(figure, matrix=len(params) > 2)
+    _calm_axes(figure, view, params)
     return figure
 
 
-def _calm_axes(figure: go.Figure, matrix: bool) -> None:
-    """Few ticks, whole decades on log axes, and names short enough for a cell of the matrix."""
-    figure.for_each_xaxis(lambda axis: _calm(axis, matrix))
-    figure.for_each_yaxis(lambda axis: _calm(axis, matrix))
+def _calm_axes(figure: go.Figure, view: StudyView, params: list[str]) -> None:
+    """Few ticks that a parameter can have, and names short enough for a cell of the matrix."""
+    matrix = len(params) > 2
+    cells = [(x, y) for y in params for x in params] if matrix else [(params[0], params[1])]
+    for index, (x, y) in enumerate(cells):
+        number = index + 1 if index else ""
+        _calm(figure.layout[f"xaxis{number}"], view.distribution(x), matrix)
+        _calm(figure.layout[f"yaxis{number}"], view.distribution(y), matrix)
 
 
-def _calm(axis: Any, matrix: bool) -> None:
-    axis.update(showgrid=False, zeroline=False, tickfont={"size": 10 if matrix else 12}, nticks=5)
-    if axis.type == "log":
-        decades = abs(axis.range[1] - axis.range[0])
-        axis.update(
-            dtick=max(1, round(decades / 3)) if decades >= 1.5 else None,
-            tickformat=".0e" if decades >= 1.5 else ".1e",
-        )
+def _calm(axis: Any, distribution: BaseDistribution, matrix: bool) -> None:
+    axis.update(showgrid=False, zeroline=False, tickfont={"size": 10 if matrix else 12})
+    scale = scale_of(distribution)
+    if scale is not None and axis.type != "category":
+        low, high = (10**end if axis.type == "log" else end for end in axis.range)
+        found = ticks(scale, low, high)
+        axis.update(tickmode="array", tickvals=found.values, ticktext=found.texts, tickangle=0)
     if matrix and axis.title.text:
         text = (
             axis.title.text if len(axis.title.text) <= 18 else f"{axis.title.text[:8]}…{axis.title.text[-8:]}"

@@ -19,6 +19,7 @@ SCALE = ["#CFE3F1", "#8FC1DF", "#4393C3", "#0B5C9E", "#052F61"]  # its light end
 FULL_SCALE = [[i / (len(SCALE) - 1), color] for i, color in enumerate(SCALE)]
 
 WIDTH = 900
+_FEW_STEPS = 8  # on an axis of whole numbers, each of which then has its tick
 _LINE = 21  # height of a line of notes
 _CHARACTERS = 125  # that fit beside each other at 12 px
 _GRID = {
@@ -98,6 +99,13 @@ def styled(figure: go.Figure, title: str, notes: Sequence[str] = (), height: int
         modebar={"remove": ["sendChartToCloud"]},  # plotly 7 offers to upload the chart to its cloud
         meta={"notes": list(notes)},
     )
+
+
+def count_axis(figure: go.Figure, title: str) -> None:
+    """Make the x axis, in place, one of whole numbers: plotly would put 0.5 between two of them."""
+    ends = [end for trace in figure.data if trace.x is not None and len(trace.x) for end in trace.x]
+    few = bool(ends) and max(ends) - min(ends) <= _FEW_STEPS
+    figure.update_xaxes(title_text=title, dtick=1 if few else None)
 
 
 def empty_figure(reason: str) -> go.Figure:

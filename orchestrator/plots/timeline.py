@@ -107,7 +107,7 @@ def _bars(
 
 def _hover(view: StudyView, name: str, attempt: AttemptRecord, seconds: float) -> str:
     trial = view.originals.get(attempt.trial_number)
-    lines = [f"<b>trial {attempt.trial_number}: {literal(name)}</b>", f"{seconds:.4g} s"]
+    lines = [f"<b>trial {attempt.trial_number}: {literal(name)}</b>", _length(attempt, seconds)]
     if attempt.exit_status is not None:
         lines.append(f"exit status {attempt.exit_status}")
     if trial is not None and trial.values:
@@ -117,6 +117,13 @@ def _hover(view: StudyView, name: str, attempt: AttemptRecord, seconds: float) -
     if len(params) > 12:
         lines.append(f"and {len(params) - 12} more parameters")
     return "<br>".join(lines)
+
+
+def _length(attempt: AttemptRecord, seconds: float) -> str:
+    """Seconds inside the objective where they were measured, else of the whole bar."""
+    if attempt.objective_s is None:
+        return f"{seconds:.4g} s"
+    return f"{attempt.objective_s:.4g} s in the objective"
 
 
 def _short(value: object) -> str:

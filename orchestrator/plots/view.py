@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
@@ -12,6 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.plots.labels import choice_labels, literal, name_labels
 from orchestrator.plots.style import quiet
+
+_WITHOUT_VALUE = {s: s for s in ("pruned", "running", "waiting")} | {"fail": "failed"}
 
 Target = Callable[[FrozenTrial], float]
 
@@ -54,6 +58,13 @@ class StudyView(optuna.Study):
     def complete(self) -> list[FrozenTrial]:
         """The trials that ended with values."""
         return self.get_trials(states=(TrialState.COMPLETE,))
+
+    def distribution(self, label: str) -> BaseDistribution:
+        """The distribution of a parameter in the first trial that has it; ``KeyError`` where none has."""
+        for trial in self._shown:
+            if label in trial.distributions:
+                return trial.distributions[label]
+        raise KeyError(label)
 
     def only(self, numbers: Container[int]) -> StudyView:
         """The same study with the trials of these numbers."""
@@ -121,6 +132,19 @@ def objective_names(study: optuna.Study) -> list[str]:
         return [literal(name) for name in study.metric_names]
     count = len(study.directions)
     return ["objective value"] if count == 1 else [f"objective {index}" for index in range(count)]
+
+
+def not_shown(view: StudyView) -> list[str]:
+    """In a sentence, how many trials a plot of values leaves out and why; nothing where it has them all."""
+    states = Counter(trial.state.name.lower() for trial in view.get_trials())
+    counts = {word: states[state] for state, word in _WITHOUT_VALUE.items()}
+    counts["infinite"] = sum(not all(map(math.isfinite, trial.values)) for trial in view.complete())
+    found = [f"{count:,} {word}" for word, count in counts.items() if count]
+    if not found:
+        return []
+    which = " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+    verb = "is" if sum(counts.values()) == 1 else "are"
+    return [f"Of {len(view.originals):,} trials, {which} {verb} not shown: no finite final value."]
 
 
 def finite(trials: Sequence[FrozenTrial], target: Callable[[FrozenTrial], Any]) -> list[float]:

@@ -45,6 +45,8 @@ from orchestrator.storage.schema import (
 
 CAUSE = "nano:cause"  # the trial's system attribute that says why it ended
 RUNG = "completed_rung_%"  # what the successive-halving pruners keep about an attempt
+RELEASED, DATABASE_LOST = "released", "lost: the database was away"
+UNCOUNTED = (RELEASED, DATABASE_LOST)  # losses that are no sign against the trial
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -214,13 +216,13 @@ class AttemptTable:
         row = self._database.read(lambda c: c.execute(query).first())
         return (row.token, int(row.trial_id)) if row is not None else None
 
-    def open_attempts(self, agent_id: str) -> list[tuple[str, int]]:
-        """Token and trial id of every attempt that a dead agent left behind."""
-        query = sa.select(attempts.c.token, attempts.c.trial_id).where(
-            attempts.c.agent_id == agent_id, attempts.c.state == "running"
+    def open_attempts(self, run_id: str) -> list[tuple[str, str, int]]:
+        """Agent, token and trial id of every attempt of a run that nobody has ended."""
+        query = sa.select(attempts.c.agent_id, attempts.c.token, attempts.c.trial_id).where(
+            attempts.c.run_id == run_id, attempts.c.state == "running"
         )
         rows = self._database.read(lambda c: c.execute(query).all())
-        return [(row.token, int(row.trial_id)) for row in rows]
+        return [(row.agent_id, row.token, int(row.trial_id)) for row in rows]
 
     def give_back(self, token: str, trial_id: int, loss: Loss, max_retries: int) -> str:
         """The worker died: the trial goes to the next free worker with its number and parameters.
@@ -233,7 +235,7 @@ class AttemptTable:
     def _give_back(self, c: sa.Connection, token: str, trial_id: int, loss: Loss, max_retries: int) -> str:
         if not self._lose(c, token, trial_id, loss, "returned"):
             return "gone"
-        tried = sa.and_(attempts.c.trial_id == trial_id, attempts.c.cause != "released")
+        tried = sa.and_(attempts.c.trial_id == trial_id, attempts.c.cause.not_in(UNCOUNTED))
         losses = c.execute(sa.select(sa.func.count()).select_from(attempts).where(tried)).scalar_one()
         if losses <= max_retries:
             return "returned"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import re
+import sqlite3
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import optuna
@@ -22,7 +25,10 @@ from orchestrator.storage.url import masked, scrubbed, sqlite_path
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0
+log = logging.getLogger("nano_hpo")
+
+PATIENCE_S = 300.0
+_LOG_AT_S = 0.64  # the delay at which an outage is worth a line: about a second after its beginning
 _CONNECT_TIMEOUT_S = 10
 # MySQL: deadlock, lock wait, too many connections, gone away, lost connection, shutdown, cannot connect.
 _PASSING_MYSQL = {1213, 1205, 1040, 2006, 2013, 1053, 2002, 2003}
@@ -35,40 +41,52 @@ class Database:
 
     Threads take turns. A process that was forked off opens a connection of its own.
 
-    Each call of :meth:`write` is one transaction, repeated with back-off when the database says that it
-    was in the way (deadlock, lock, restart). Work that may have been applied before its answer was lost is
-    run again as well, so it must recognise itself: claims carry a token, ends check the attempt's state.
+    Each call of :meth:`write` is one transaction, repeated with back-off, for ``PATIENCE_S`` at most, when
+    the database says that it was in the way (deadlock, lock, restart). Work that may have been applied before
+    its answer was lost is run again as well, so it must recognise itself: claims carry a token, ends check
+    the attempt's state.
     """
 
     def __init__(self, url: str, engine: sa.Engine) -> None:
         self.url = url
         self.engine = engine
+        self.gives_up: Callable[[], bool] = lambda: False  # asked before something is repeated
+        self._patience_s = PATIENCE_S
         self._turn = threading.RLock()
         self._pid = os.getpid()
 
-    def write(
-        self, work: Callable[[sa.Connection], T], patience_s: float = PATIENCE_S, is_repeatable: bool = True
-    ) -> T:
+    @contextmanager
+    def hasty(self) -> Iterator[None]:
+        """In this block nothing is repeated: for what can as well be done a little later."""
+        before, self._patience_s = self._patience_s, 0.0
+        try:
+            yield
+        finally:
+            self._patience_s = before
+
+    def write(self, work: Callable[[sa.Connection], T], is_repeatable: bool = True) -> T:
         """Run ``work`` in one transaction and return what it returns.
 
         With ``is_repeatable`` off it is repeated only while it surely was not applied; a lost answer to its
         commit is a ``StorageInternalError``.
         """
-        return self._patiently(lambda: self._write_once(work, is_repeatable), patience_s)
+        return self._patiently(lambda: self._write_once(work, is_repeatable))
 
-    def read(self, work: Callable[[sa.Connection], T], patience_s: float = PATIENCE_S) -> T:
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run reading ``work`` on one consistent picture and return what it returns; repeated likewise."""
-        return self._patiently(lambda: self._read_once(work), patience_s)
+        return self._patiently(lambda: self._read_once(work))
 
-    def _patiently(self, once: Callable[[], T], patience_s: float) -> T:
-        deadline = time.monotonic() + patience_s
+    def _patiently(self, once: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self._patience_s
         delay_s = 0.02
         while True:
             try:
                 return once()
             except exc.DBAPIError as error:
-                if not is_passing(error) or time.monotonic() > deadline:
+                if not is_passing(error) or time.monotonic() > deadline or self.gives_up():
                     raise
+                if delay_s == _LOG_AT_S:
+                    log.warning("The database is in the way (%s); trying again.", said(error))
                 time.sleep(delay_s * random.uniform(0.5, 1.5))
                 delay_s = min(delay_s * 2, 2.0)
 
@@ -98,6 +116,10 @@ class Database:
             self.engine.dispose(close=False)
             self._pid = os.getpid()
         return self.engine.connect()
+
+    def keeps_runs(self) -> bool:
+        """Whether tables of ours are there: a database of plain Optuna has none."""
+        return self.read(lambda c: sa.inspect(c).has_table(schema.runs.name))
 
     def close(self) -> None:
         """Close the connection; the next call opens one."""
@@ -132,14 +154,23 @@ def is_passing(error: exc.DBAPIError) -> bool:
     return code in _PASSING_MYSQL or "database is locked" in text or "deadlock detected" in text
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, creates: bool = True) -> Database:
     """Connect, create Optuna's tables and ours where they are missing.
 
-    Raises ``StorageError`` in one line, with the URL masked, when that is not possible.
+    With ``creates`` off, which is for reading, nothing is created and no right to do so is needed. Raises
+    ``StorageError`` in one line, with the URL masked, when that is not possible.
     """
-    rdb = _explained(url, lambda: _with_tables(url))
+    rdb = _explained(url, lambda: _with_tables(url) if creates else _connected(url, creates=False))
     _prepare_sqlite(url, rdb.engine)
     return Database(url, rdb.engine)
+
+
+def _connected(url: str, creates: bool) -> RDBStorage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return RDBStorage(
+            _driver_url(url), engine_kwargs=_engine_arguments(url), skip_table_creation=not creates
+        )
 
 
 def _with_tables(url: str) -> RDBStorage:
@@ -147,9 +178,7 @@ def _with_tables(url: str) -> RDBStorage:
     deadline = time.monotonic() + _CREATION_S
     while True:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                rdb = RDBStorage(_driver_url(url), engine_kwargs=_engine_arguments(url))
+            rdb = _connected(url, creates=True)
             schema.nano_tables.create_all(rdb.engine)
         except (exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
             if not _is_made_meanwhile(error) or time.monotonic() > deadline:
@@ -267,7 +296,8 @@ def _prepare_sqlite(url: str, engine: sa.Engine) -> None:
         return
 
     def set_pragmas(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        with suppress(sqlite3.OperationalError):  # a file that we may only read
+            connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
     sa.event.listen(engine, "connect", set_pragmas)

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 import pytest
 
 from orchestrator.plots import Skipped, figures, write_pngs
+from orchestrator.plots.axes import scale_of, ticks
 from orchestrator.plots.importance import durations
 from orchestrator.plots.labels import choice_labels, name_labels
 from orchestrator.plots.png import find_browser
@@ -326,6 +327,162 @@ def large_study(count: int) -> optuna.Study:
         for i in range(count)
     )
     return study
+
+
+def searched_axes(trial: optuna.Trial) -> float:
+    """A rate over decades, whole numbers over less than one, few layers, and a parameter of some trials."""
+    rate = trial.suggest_float("rate", 1e-5, 1e-1, log=True)
+    units = trial.suggest_int("units", 16, 128, log=True)
+    layers = trial.suggest_int("layers", 1, 2)
+    width = trial.suggest_int("width", 1000, 3000) if layers == 2 else 0
+    return rate + units + layers + width / 100
+
+
+def contour_ticks(study: optuna.Study) -> dict[str, tuple[str, ...]]:
+    """The texts of the lowest row's ticks by parameter."""
+    layout = figures(summarized(study))["contour"].layout
+    axes = [layout[name] for name in layout if name.startswith("xaxis") and layout[name].title.text]
+    return {axis.title.text: axis.ticktext for axis in axes}
+
+
+def test_a_contour_has_decades_on_log_axes_and_whole_numbers_for_integers_and_few_of_them() -> None:
+    found = contour_ticks(study_of(searched_axes, 40))
+    assert found["layers"] == ("1", "2")
+    assert found["units"] == ("20", "50", "100")
+    assert set(found["rate"]) <= {"1e-5", "1e-4", "1e-3", "1e-2", "1e-1"}
+    assert found["width"] == ("1000", "1500", "2000", "2500")
+    assert all(2 <= len(texts) <= 4 for texts in found.values())
+
+
+def test_a_contour_of_two_parameters_has_the_ticks_of_each_on_its_own_axis() -> None:
+    study = study_of(lambda t: t.suggest_int("n", 1, 2) + t.suggest_float("r", 1e-4, 1, log=True), 30)
+    layout = figures(summarized(study))["contour"].layout
+    assert layout.xaxis.ticktext == ("1", "2")
+    assert "1e-2" in layout.yaxis.ticktext
+
+
+def parallel_marks(figure: go.Figure, place: int) -> dict[str, float]:
+    return {mark.text: mark.y for mark in figure.layout.annotations if mark.x == place}
+
+
+def test_parallel_coordinates_have_plain_ticks_and_say_not_used() -> None:
+    figure = figures(summarized(study_of(searched_axes, 40)))["parallel_coordinate"]
+    assert figure.layout.xaxis.ticktext == ("objective value", "layers", "rate", "units", "width")
+    layers, rate, units, width = (parallel_marks(figure, place) for place in range(1, 5))
+    assert layers == {"1": 0.0, "2": 1.0}
+    assert set(rate) <= {"1e-5", "1e-4", "1e-3", "1e-2", "1e-1"}
+    assert set(units) == {"20", "50", "100"}
+    assert width["not used"] == 0.0
+    assert 0.1 < width["1500"] < width["2000"] < width["2500"] < 1
+
+
+def test_the_hover_texts_of_parallel_coordinates_are_what_the_trials_have() -> None:
+    study = study_of(searched_axes, 40)
+    figure = figures(summarized(study))["parallel_coordinate"]
+    drawn = [dict(trace.customdata) for trace in figure.data if trace.customdata is not None]
+    for trial, said in zip(study.trials, drawn, strict=True):
+        assert said["units"] == str(trial.params["units"])
+        assert said["width"] == str(trial.params.get("width", "not used"))
+        assert said["rate"] == f"{trial.params['rate']:.6g}"
+
+
+def test_the_choice_none_is_told_from_a_parameter_that_is_not_used() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        if trial.number % 2:
+            trial.suggest_categorical("decay", [None, "cosine"])
+        return x
+
+    figure = figures(summarized(study_of(objective, 20)))["parallel_coordinate"]
+    assert set(parallel_marks(figure, 1)) == {"not used", "None", "cosine"}
+    said = {dict(trace.customdata)["decay"] for trace in figure.data if trace.customdata is not None}
+    assert said == {"not used", "None", "cosine"}
+
+
+def test_objectives_without_names_are_called_alike_in_every_plot() -> None:
+    study = study_of(lambda t: (parabola(t), t.params["y"]), 12, directions=["minimize", "maximize"])
+    plots = figures(summarized(study))
+    assert plots["parallel_coordinate"].layout.xaxis.ticktext[:2] == ("objective 0", "objective 1")
+    assert plots["pareto_front"].layout.xaxis.title.text == "objective 0"
+    assert not [name for name, plot in plots.items() if "Objective 0" in str(plot)]
+
+
+def test_plots_of_values_say_how_many_trials_have_none() -> None:
+    plots = figures(summarized(study_of(mixed, 40)))
+    for name in ("optimization_history", "parallel_coordinate", "contour"):
+        said = "Of 40 trials, 10 pruned and 1 failed are not shown: no finite final value."
+        assert said in plots[name].layout.meta["notes"]
+    assert not figures(summarized(study_of(parabola, 12)))["optimization_history"].layout.meta["notes"]
+
+
+def test_an_infinite_value_is_counted_among_the_trials_that_are_not_shown() -> None:
+    study = study_of(lambda t: float("inf") if t.number == 3 else parabola(t), 12)
+    notes = figures(summarized(study))["optimization_history"].layout.meta["notes"]
+    assert notes == ["Of 12 trials, 1 infinite is not shown: no finite final value."]
+
+
+def test_few_trials_have_no_ticks_between_their_numbers() -> None:
+    assert figures(summarized(study_of(parabola, 3)))["optimization_history"].layout.xaxis.dtick == 1
+    assert figures(summarized(study_of(parabola, 30)))["optimization_history"].layout.xaxis.dtick is None
+
+
+space = optuna.distributions
+
+
+@pytest.mark.parametrize(
+    ("distribution", "low", "high", "texts"),
+    [
+        (space.FloatDistribution(1e-5, 1e-1, log=True), 1e-5, 1e-1, "1e-5 1e-3 1e-1"),
+        (space.FloatDistribution(1e-3, 1.0, log=True), 1e-3, 1.0, "0.001 0.01 0.1 1"),
+        (space.FloatDistribution(1e-3, 1.0, log=True), 0.011, 0.95, "0.03 0.1 0.3"),
+        (space.FloatDistribution(1e-3, 1.0, log=True), 0.0066, 0.0132, "0.008 0.01 0.012"),
+        (space.FloatDistribution(-1, 1), -1.1, 1.1, "-1 0 1"),
+        (space.FloatDistribution(0, 1), 0.5, 0.5, "0.5"),
+        (space.FloatDistribution(0, 1e9), 0, 1e9, "0 5e8 1e9"),
+        (space.IntDistribution(1, 2), 0.95, 2.05, "1 2"),
+        (space.IntDistribution(1, 9, step=4), 0.6, 9.4, "1 5 9"),
+        (space.IntDistribution(1, 10**9), 1, 6, "2 4 6"),
+        (space.IntDistribution(1, 10**9, log=True), 1, 10**9, "1 1000 1000000 1000000000"),
+        (space.CategoricalDistribution([64, 16, 32]), 10, 70, "16 32 64"),
+    ],
+)
+def test_ticks_are_few_round_and_values_that_a_parameter_can_have(
+    distribution: space.BaseDistribution, low: float, high: float, texts: str
+) -> None:
+    scale = scale_of(distribution)
+    assert scale is not None
+    assert ticks(scale, low, high).texts == tuple(texts.split())
+
+
+def test_choices_that_are_no_numbers_have_no_scale() -> None:
+    assert scale_of(space.CategoricalDistribution(["a", 1])) is None
+    assert scale_of(space.CategoricalDistribution([True, False])) is None
+
+
+def test_any_range_gets_two_ticks_or_more_and_never_too_many() -> None:
+    for log in (False, True):
+        scale = scale_of(space.FloatDistribution(1e-9, 1e9, log=log))
+        assert scale is not None
+        for low in (1e-7, 0.9, 1.0, 3.7, 12345.6):
+            for factor in (1.001, 1.3, 2.0, 9.99, 10.0, 99.0, 1e5):
+                found = ticks(scale, low, low * factor)
+                assert 2 <= len(found.values) <= 4, (low, factor, found)
+                assert len(set(found.texts)) == len(found.texts)
+
+
+def test_the_timeline_tells_the_exact_seconds_inside_the_objective() -> None:
+    exact, lost = attempt(0, objective_s=0.0213), attempt(1, objective_s=None, cause="lost")
+    figure = figures(summarized(study_of(parabola, 2), (exact, lost)))["timeline"]
+    assert "0.0213 s in the objective" in figure.data[0].text[0]
+    assert "<br>1 s<br>" in figure.data[1].text[0]
+
+
+def test_durations_by_dates_in_whole_seconds_are_said_to_be_so() -> None:
+    trials = study_of(parabola, 2).trials
+    assert "whole seconds" not in durations(trials, []).notes[0]
+    for trial in trials:
+        trial.datetime_start, trial.datetime_complete = START, START + timedelta(seconds=1)
+    assert "known in whole seconds only" in durations(trials, []).notes[0]
 
 
 def test_an_even_sample_keeps_both_ends_and_the_order() -> None:

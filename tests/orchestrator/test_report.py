@@ -18,7 +18,7 @@ import pytest
 from orchestrator.plots import Skipped, figures
 from orchestrator.plots.png import find_browser
 from orchestrator.records import AttemptRecord, PoolRecord, RunRecord, SlotRecord
-from orchestrator.report import describe, render, seconds, write_report
+from orchestrator.report import describe, duration, render, seconds, spread, write_report
 from orchestrator.summary import Summary
 
 START = datetime(2026, 11, 24, 10, 0, 0)
@@ -122,6 +122,115 @@ def test_the_report_tells_best_value_speed_up_and_settings() -> None:
     assert "seed 7" in text
     assert "slurm-77 ada finished" in text
     assert "minimize value" in text
+
+
+def test_the_page_tells_study_run_and_launch_apart() -> None:
+    second = replace(RUN, run_id="slurm-78", spec={**RUN.spec, "n_trials": 12})
+    text = page_of(summarized(searched(24), runs=(RUN, second), slots=(SLOT,))).text
+    assert "Result of the study 24 trials in the whole study: 2 runs, with all their launches." in text
+    assert "Settings of the last run, slurm-78" in text
+    assert "n_trials (budget of this run) 12" in text
+    assert "Slots of the last launch" in text
+    assert "in the last launch of run slurm-78 alone; trials of earlier launches are not counted here" in text
+    assert "A row is a run on this study, with a budget of its own." in text
+    assert "budget (trials) begun (trials) first start last end" in text
+    assert "All 24 trials of the study" in text
+
+
+def test_a_slot_with_many_pools_names_each_once_and_alike_in_every_row() -> None:
+    openblas, openmp = PoolRecord("openblas", 1), PoolRecord("openmp", 1)
+    one = replace(SLOT, got_pools=(openblas, openmp, openblas))
+    other = replace(SLOT, slot=1, got_pools=(openmp, openblas, openblas))
+    assert one.pools == other.pools == "openblas ×2: 1, openmp: 1"
+    assert replace(SLOT, got_pools=(openmp, openblas, PoolRecord("openblas", 8))).pools == (
+        "openblas: 1, openblas: 8, openmp: 1"
+    )
+    assert replace(SLOT, got_pools=()).pools == "no pools seen"
+    text = page_of(summarized(searched(), slots=(one, other))).text
+    assert text.count("openblas ×2: 1, openmp: 1") == 2
+
+
+def test_several_objectives_have_one_name_each_and_parameters_the_range_of_the_front() -> None:
+    study = searched(several=True)
+    text = page_of(summarized(study, runs=(replace(RUN, spec={"pruner": "median"}),))).text
+    assert "minimize objective 0, minimize objective 1" in text
+    assert not re.search(r"\bvalue [01]\b|Objective [01]|Best trial|best trial", text)
+    assert f"values on the Pareto front ({len(study.best_trials)} trials)" in text
+    front = sorted(trial.params["n"] for trial in study.best_trials)
+    assert f"n 1 to 5, integer 12 {front[0]} to {front[-1]}" in text
+    assert "median (without effect: Optuna prunes no trial of several objectives)" in text
+    assert "the Pareto front first, then by objective 0" in text
+
+
+def test_one_objective_keeps_its_pruner_as_it_is() -> None:
+    text = page_of(summarized(searched(), runs=(replace(RUN, spec={"pruner": "median"}),))).text
+    assert "pruner median Parameters" in text
+
+
+def test_a_plot_of_one_objective_among_several_is_named_after_it() -> None:
+    summary = summarized(searched(several=True))
+    text = Page(render(summary, {"contour_1": Skipped("No."), "param_importances_0": Skipped("No.")})).text
+    assert "Contour: objective 1 : No." in text
+    assert "Importance by value: objective 0 : No." in text
+
+
+def test_the_values_of_a_parameter_in_some_trials_read_as_people_write_them() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number:
+            trial.suggest_categorical("decay", [None, "cosine"])
+        return trial.suggest_float("x", trial.number / 4, trial.number / 4)
+
+    study = optuna.create_study(sampler=optuna.samplers.GridSampler({"decay": [None, "cosine"]}))
+    for decay in ({}, {"decay": None}, {"decay": "cosine"}):
+        study.enqueue_trial(decay)
+    study.optimize(objective, n_trials=3)
+    assert spread("x", study.trials) == "0 to 0.5"
+    assert spread("x", study.trials[2:]) == "0.5"
+    assert spread("decay", study.trials) == "None, cosine; not used in 1 of 3"
+    assert spread("decay", study.trials[:1]) == "not used"
+    assert spread("decay", ()) == "–"
+
+
+def test_a_parameter_that_the_best_trial_does_not_use_is_said_to_be_so() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number:
+            trial.suggest_float("momentum", 0, 1)
+        return trial.suggest_float("x", 0, 1) + trial.number
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    study.optimize(objective, n_trials=3)
+    assert "momentum 0 to 1 2 not used" in page_of(summarized(study)).text
+
+
+def test_durations_are_the_seconds_inside_the_objective_over_all_attempts() -> None:
+    tries = [replace(LOST, cause="returned", objective_s=part) for part in (0.021, 0.002, None)]
+    page = page_of(summarized(searched(), attempts=tuple(tries)))
+    assert re.search(r" 3 complete \S+ 0\.023 s ", page.text)
+
+
+def test_dates_in_whole_seconds_give_rough_durations() -> None:
+    trial = searched(1).trials[0]
+    said = []
+    for length_s in (0, 1, 5):
+        trial.datetime_start, trial.datetime_complete = START, START + timedelta(seconds=length_s)
+        said.append(duration(trial, None))
+    assert said == ["under 1 s", "under 2 s", "about 5 s"]
+    assert duration(trial, 0.0213) == "0.0213 s"
+    trial.datetime_complete = START + timedelta(seconds=1, milliseconds=250)
+    assert duration(trial, None) == "1.25 s"
+    trial.datetime_complete = None
+    assert duration(trial, None) == "–"
+
+
+def test_the_summed_time_by_dates_in_whole_seconds_is_said_to_be_rough() -> None:
+    study = searched(2)
+    trials = study.trials
+    for trial in trials:
+        trial.datetime_start, trial.datetime_complete = START, START + timedelta(seconds=1)
+    summary = replace(summarized(study), trials=tuple(trials))
+    assert "summed trial time about 2 s" in page_of(replace(summary, trial_s=2.0)).text
+    assert "summed trial time – " in page_of(replace(summary, trial_s=0.0)).text
+    assert "summed trial time 2 s" in page_of(replace(summary, trial_s=2.0, attempts=(LOST,))).text
 
 
 def test_the_report_flags_slots_that_did_not_get_what_was_planned() -> None:
@@ -244,10 +353,28 @@ def test_a_browser_draws_every_plot_and_runs_nothing_that_people_named(tmp_path:
     assert "Share chart" not in elements
 
 
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium or Chrome on PATH")
+def test_the_slots_table_fits_a_window_of_1200_pixels(tmp_path: Path) -> None:
+    pools = tuple(
+        PoolRecord(library, 1) for library in ("openblas", "openmp", "openblas", "mkl", *"abcdefgh")
+    )
+    cpus = ",".join(f"{first}-{first + 3}" for first in range(0, 96, 12))
+    wide = replace(SLOT, host="node-0123.cluster", got_pools=pools, cpus=cpus, got_cpus=cpus)
+    page = render(summarized(searched(3), slots=(wide, replace(wide, slot=1))), {})
+    measure = """<script>
+    var box = document.querySelector("#h-slots").parentElement.querySelector("table").parentElement;
+    box.setAttribute("data-hidden-px", box.scrollWidth - box.clientWidth);
+    </script>"""
+    (tmp_path / "report.html").write_text(page.replace("</body>", f"{measure}</body>"), encoding="utf-8")
+    dom = _opened(tmp_path / "report.html", tmp_path / "profile")
+    assert re.findall(r'data-hidden-px="(\d+)"', dom) == ["0"]
+
+
 def _opened(path: Path, profile: Path) -> str:
     """The page's elements after its scripts have run, in a real browser."""
     quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-component-update"]
     calm = ["--disable-background-networking", "--disable-sync", f"--user-data-dir={profile}"]
+    calm += ["--window-size=1200,2000"]
     command = [find_browser() or "", *quiet, *calm, "--virtual-time-budget=8000", "--dump-dom", path.as_uri()]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
