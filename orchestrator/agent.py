@@ -261,7 +261,7 @@ class Agent:
         if self._run is None:
             return
         left = self._run.attempts.open_attempt(self._run.agent_id, worker.slot.index)
-        if returncode != 0 and self._ending is None:
+        if (returncode != 0 or lost is not None) and self._ending is None:
             self._view.lost(worker.slot.index, lost.number if lost else None, exit_text)
         if left is None:
             return

@@ -131,6 +131,7 @@ def _bound_names(tree: ast.Module) -> dict[str, str]:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 names[node.name] = "definition"
             case ast.Assign() | ast.AnnAssign() if _is_constant(node.value):
+                names.update(dict.fromkeys(_stored_names(node), "expression"))
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 names.update({t.id: "constant" for t in targets if isinstance(t, ast.Name)})
             case ast.Import() | ast.ImportFrom():

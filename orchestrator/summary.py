@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from orchestrator.storage.database import Database
 
 
+_TIMES = ("datetime_start", "datetime_complete", "duration")
+_COLUMNS = ("number", "value", *_TIMES, "params", "user_attrs", "state")
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Summary:
     """What a search found, how it went and where it ran. Printed, it is the text that the command line shows.
@@ -82,8 +86,20 @@ class Summary:
         return objective_seconds(self.attempts)
 
     def trials_dataframe(self) -> pd.DataFrame:
-        """One row per trial, as Optuna's ``Study.trials_dataframe``."""
-        return self.study.trials_dataframe()
+        """One row per trial: what the user set and sampled, as Optuna's ``Study.trials_dataframe`` names it.
+
+        Optuna's own attributes are left out. Where attempts are known, ``objective_s`` (seconds) and the
+        host, rank and slot of the last attempt stand at the end.
+        """
+        frame = self.study.trials_dataframe(attrs=_COLUMNS)
+        if not self.attempts or not self.trials:
+            return frame
+        exact_s = self.objective_seconds()
+        last = {attempt.trial_number: attempt for attempt in self.attempts}
+        frame["objective_s"] = [exact_s.get(trial.number) for trial in self.trials]
+        for name in ("host", "rank", "slot"):
+            frame[name] = [getattr(last.get(trial.number), name, None) for trial in self.trials]
+        return frame
 
     def as_json(self) -> dict[str, Any]:
         """Plain data: what ``--json`` prints and ``summary.json`` holds."""
