@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import optuna
+import sqlalchemy as sa
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -68,15 +69,8 @@ def fill(url: str, study_name: str, n_trials: int, seed: int = 0) -> None:
 
 def _first_id(storage: RDBStorage) -> int:
     with storage.engine.connect() as connection:
-        (top,) = connection.execute(optuna_max(models.TrialModel)).one()
+        top = connection.execute(sa.select(sa.func.max(models.TrialModel.trial_id))).scalar()
     return int(top or 0) + 1
-
-
-def optuna_max(model: Any) -> Any:
-    """``SELECT MAX(trial_id)``."""
-    import sqlalchemy as sa
-
-    return sa.select(sa.func.max(model.trial_id))
 
 
 def _rows(

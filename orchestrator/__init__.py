@@ -27,9 +27,11 @@ if TYPE_CHECKING:
         StudyError,
         UserError,
     )
+    from orchestrator.storage.study_storage import open_storage
     from orchestrator.summary import Summary
 
 _HOMES = {
+    "open_storage": "orchestrator.storage.study_storage",
     "search": "orchestrator.api",
     "Summary": "orchestrator.summary",
     "ObjectiveError": "orchestrator.errors",
@@ -52,6 +54,7 @@ __all__ = [
     "StudyError",
     "Summary",
     "UserError",
+    "open_storage",
     "search",
 ]
 

@@ -94,6 +94,7 @@ class AttemptTable:
     def __init__(self, database: Database, study_id: int) -> None:
         self._database = database
         self._study_id = study_id
+        self._none_waits_up_to = -1  # trial id: older trials wait no more, but for those that runs released
 
     def claim(self, seat: Seat, token: str) -> int | None:
         """Take a ticket and its trial: one given back first, then one enqueued, then a new one.
@@ -110,7 +111,9 @@ class AttemptTable:
             return int(known)
         trial_id = self._take_returned(c, seat.run_id)
         if trial_id is None and self._take_ticket(c, seat.run_id):
-            trial_id = self._take_enqueued(c) or self._new_trial(c)
+            trial_id = self._take_enqueued(c)
+            if trial_id is None:
+                trial_id = self._none_waits_up_to = self._new_trial(c)
         if trial_id is not None:
             self._begin_attempt(c, seat, token, trial_id)
         return trial_id
@@ -142,7 +145,12 @@ class AttemptTable:
         return c.execute(statement).rowcount == 1
 
     def _take_enqueued(self, c: sa.Connection) -> int | None:
-        waiting = sa.and_(trials.c.study_id == self._study_id, trials.c.state == TrialState.WAITING)
+        """A trial that somebody enqueued; only those are looked at that are newer than the last new one."""
+        waiting = sa.and_(
+            trials.c.study_id == self._study_id,
+            trials.c.trial_id > self._none_waits_up_to,
+            trials.c.state == TrialState.WAITING,
+        )
         query = sa.select(trials.c.trial_id).where(waiting).order_by(trials.c.number)
         for trial_id in c.execute(query).scalars().all():
             if start_trial(c, trial_id, TrialState.WAITING):

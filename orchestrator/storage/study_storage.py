@@ -273,8 +273,23 @@ class StudyStorage(BaseStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """As Optuna's; state and values change together or not at all."""
-        return self.database.write(lambda c: self._set_state(c, trial_id, state, values))
+        """As Optuna's; state and values change together or not at all.
+
+        Who takes a waiting trial must know that it was he: that is not repeated after a lost answer.
+        """
+        tried = False
+
+        def work(c: sa.Connection) -> bool:
+            nonlocal tried
+            again, tried = tried, True
+            if again and self._is_in_state(c, trial_id, state):
+                return True
+            return self._set_state(c, trial_id, state, values)
+
+        return self.database.write(work, is_repeatable=state is not TrialState.RUNNING)
+
+    def _is_in_state(self, c: sa.Connection, trial_id: int, state: TrialState) -> bool:
+        return c.execute(sa.select(trials.c.state).where(trials.c.trial_id == trial_id)).scalar() is state
 
     def _set_state(
         self, c: sa.Connection, trial_id: int, state: TrialState, values: Sequence[float] | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 
 import optuna
 import pytest
@@ -186,3 +187,19 @@ def test_plain_optuna_and_claims_never_share_a_number(make_ledger, storage_url):
         pass
     thread.join()
     assert sorted(trial.number for trial in ledger.trials()) == list(range(40))
+
+
+def test_a_trial_enqueued_between_claims_is_taken_before_a_new_one(make_ledger):
+    ledger = make_ledger(4)
+    attempts, storage = ledger.attempts, StudyStorage(ledger.database)
+
+    def claim() -> int:
+        number = attempts.claim(ledger.seat(), uuid.uuid4().hex)
+        assert number is not None
+        return storage.get_trial(number).number
+
+    assert [claim(), claim()] == [0, 1]
+    waiting = optuna.trial.create_trial(state=TrialState.WAITING)
+    storage.create_new_trial(ledger.study_id, waiting)
+    assert [claim(), claim()] == [2, 3]
+    assert [trial.state for trial in ledger.trials()] == [TrialState.RUNNING] * 4
