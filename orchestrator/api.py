@@ -21,7 +21,7 @@ from orchestrator.results import Draw
 from orchestrator.run import Outcome, execute
 from orchestrator.sampling import make_pruner, make_sampler, require_packages
 from orchestrator.spec import MAX_RUN_ID, Policy, RunSpec, default_study_name, is_text
-from orchestrator.storage.database import collation_trap
+from orchestrator.storage.opening import collation_trap
 from orchestrator.storage.runs import FAILED
 from orchestrator.storage.url import chosen_url
 from orchestrator.summary import Summary

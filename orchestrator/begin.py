@@ -17,7 +17,8 @@ from orchestrator.launch import Launch
 from orchestrator.paths import write_whole
 from orchestrator.run_handle import RunHandle
 from orchestrator.spec import RunSpec
-from orchestrator.storage.database import Database, open_database
+from orchestrator.storage.database import Database
+from orchestrator.storage.opening import open_database
 from orchestrator.storage.runs import RUNNING, RunTable
 from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.storage.url import masked, sqlite_path

@@ -21,7 +21,7 @@ from orchestrator.paths import RunPaths, next_run, numbered_runs, study_folder
 from orchestrator.records import RunRecord
 from orchestrator.run_handle import is_live
 from orchestrator.spec import RunSpec
-from orchestrator.storage.database import open_database, require_folder, study_directions
+from orchestrator.storage.opening import open_database, require_folder, study_directions
 from orchestrator.storage.runs import FINISHED, RUNNING, RunTable, StoredRun, utc
 from orchestrator.storage.url import masked, sqlite_url
 

@@ -28,7 +28,7 @@ from orchestrator.slot_worker import RunningTrial
 from orchestrator.spec import RunSpec
 from orchestrator.stop import StopRequests
 from orchestrator.storage.attempts import RELEASED, Loss
-from orchestrator.storage.database import open_database
+from orchestrator.storage.opening import open_database
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED, RunTable
 from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.summary import Summary, summarise

@@ -12,7 +12,8 @@ from affinity import format_list
 from orchestrator.orders import WorkOrder
 from orchestrator.sampling import TrialSeededSampler, make_pruner
 from orchestrator.storage.attempts import Seat
-from orchestrator.storage.database import Database, open_database
+from orchestrator.storage.database import Database
+from orchestrator.storage.opening import open_database
 from orchestrator.storage.run_storage import Listener, RunStorage
 from orchestrator.storage.study_storage import StudyStorage
 

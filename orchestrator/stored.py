@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.errors import SpecError, StudyError
-from orchestrator.storage.database import Database, open_database, study_names
+from orchestrator.storage.database import Database
+from orchestrator.storage.opening import open_database, study_names
 from orchestrator.storage.url import chosen_url, masked
 
 

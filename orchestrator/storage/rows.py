@@ -10,9 +10,20 @@ from typing import Any
 
 import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.trial import TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.storage.schema import attempts, studies, trial_system_attributes, trial_values, trials
+from orchestrator.storage.schema import (
+    attempts,
+    studies,
+    trial_intermediate_values,
+    trial_params,
+    trial_system_attributes,
+    trial_user_attributes,
+    trial_values,
+    trials,
+)
+from orchestrator.storage.stored_trial import Times
 from orchestrator.storage.upsert import upsert
 
 
@@ -112,3 +123,55 @@ def keep_params(c: sa.Connection, trial_id: int, params: Mapping[str, Any]) -> N
 def set_attribute(c: sa.Connection, trial_id: int, key: str, value: Any) -> None:
     """Write a system attribute of a trial over what was there."""
     upsert(c, trial_system_attributes, [attribute_row(trial_id, key, value)], ["trial_id", "key"])
+
+
+def create_trial(c: sa.Connection, study_id: int, template: FrozenTrial | None, times: Times) -> int:
+    """Write a new trial, RUNNING or as the template is; its id. ``KeyError`` when there is no such study."""
+    if not lock_study(c, study_id):
+        raise KeyError(f"There is no study {study_id}.")
+    last = c.execute(sa.select(last_number(study_id))).scalar()
+    number = 0 if last is None else last + 1
+    state = TrialState.RUNNING if template is None else template.state
+    start, complete = times
+    trial_id = insert_trial(c, study_id, number, state, datetime_start=start, datetime_complete=complete)
+    if template is not None:
+        _copy_content(c, trial_id, template)
+    return trial_id
+
+
+def _copy_content(c: sa.Connection, trial_id: int, template: FrozenTrial) -> None:
+    if template.values is not None:
+        write_values(c, trial_id, template.values)
+    spaces = template.distributions
+    rows: dict[sa.Table, list[dict[str, Any]]] = {
+        trial_params: [
+            param_row(trial_id, name, spaces[name].to_internal_repr(value), spaces[name])
+            for name, value in template.params.items()
+        ],
+        trial_intermediate_values: [
+            intermediate_row(trial_id, step, value) for step, value in template.intermediate_values.items()
+        ],
+        trial_user_attributes: [attribute_row(trial_id, *item) for item in template.user_attrs.items()],
+        trial_system_attributes: [attribute_row(trial_id, *item) for item in template.system_attrs.items()],
+    }
+    for table, some in rows.items():
+        if some:
+            c.execute(sa.insert(table), some)
+
+
+def best_trial(study_id: int, direction: StudyDirection) -> sa.Select[Any]:
+    """The id of the best complete trial of a study with one objective, of equally good ones the earliest."""
+    rank = sa.case({"INF_NEG": -1, "FINITE": 0, "INF_POS": 1}, value=trial_values.c.value_type)
+    order = sa.desc if direction is StudyDirection.MAXIMIZE else sa.asc
+    joined = trials.join(trial_values, trial_values.c.trial_id == trials.c.trial_id)
+    return (
+        sa.select(trials.c.trial_id)
+        .select_from(joined)
+        .where(
+            trials.c.study_id == study_id,
+            trials.c.state == TrialState.COMPLETE,
+            trial_values.c.objective == 0,
+        )
+        .order_by(order(rank), order(trial_values.c.value), trials.c.trial_id)
+        .limit(1)
+    )

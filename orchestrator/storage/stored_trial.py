@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+Times = tuple[datetime | None, datetime | None]  # naive UTC: start and end
 PARTS = ("params", "user_attrs", "system_attrs", "intermediate_values")
 
 
@@ -32,7 +33,7 @@ class StoredTrial(FrozenTrial):
         trial_id: int,
         number: int,
         state: TrialState,
-        utc: tuple[datetime | None, datetime | None],
+        utc: Times,
         values: list[float] | None,
         is_constrained: bool,
         pruned_at: int | None,

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import threading
 import uuid
-from collections import defaultdict
 from collections.abc import Container, Sequence
 from typing import Any
 
@@ -25,33 +23,29 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.storage import delete
-from orchestrator.storage.database import Database, open_database
+from orchestrator.storage import study_rows
+from orchestrator.storage.database import Database
+from orchestrator.storage.opening import open_database
 from orchestrator.storage.rows import (
     attribute_row,
-    insert_trial,
+    best_trial,
+    create_trial,
     intermediate_row,
-    last_number,
-    lock_study,
     now,
     param_row,
     write_values,
 )
 from orchestrator.storage.schema import (
-    studies,
-    study_directions,
     study_system_attributes,
     study_user_attributes,
     trial_intermediate_values,
     trial_params,
     trial_system_attributes,
     trial_user_attributes,
-    trial_values,
     trials,
 )
-from orchestrator.storage.stored_trial import utc
+from orchestrator.storage.stored_trial import Times, utc
 from orchestrator.storage.study_history import StudyHistory
-from orchestrator.storage.trial_reader import Times
 from orchestrator.storage.upsert import upsert
 
 _UNNAMED = "no-name-"  # Optuna's prefix
@@ -115,19 +109,10 @@ class StudyStorage(BaseStorage):
         def work(c: sa.Connection) -> int:
             nonlocal tried
             again, tried = tried, True
-            known = c.execute(sa.select(studies.c.study_id).where(studies.c.study_name == name)).scalar()
+            known = study_rows.study_id_of(c, name)
             if known is not None and not again:
                 raise DuplicatedStudyError(f"Another study with name '{name}' already exists.")
-            if known is not None:
-                return int(known)
-            key = c.execute(sa.insert(studies).values(study_name=name)).inserted_primary_key
-            assert key is not None
-            rows = [
-                {"study_id": key[0], "direction": direction, "objective": place}
-                for place, direction in enumerate(directions)
-            ]
-            c.execute(sa.insert(study_directions), rows)
-            return int(key[0])
+            return study_rows.insert_study(c, name, directions) if known is None else known
 
         try:
             return self.database.write(work)
@@ -136,87 +121,61 @@ class StudyStorage(BaseStorage):
 
     def delete_study(self, study_id: int) -> None:
         """Delete a study with all its rows, ours included."""
+        self._forget(study_id)
+
+        def work(c: sa.Connection) -> None:
+            study_rows.require_study(c, study_id)
+            study_rows.delete_study(c, study_id)
+
+        self.database.write(work)
+
+    def _forget(self, study_id: int) -> None:
         with self._lock:
             for known in (self._histories, self._directions, self._names):
                 known.pop(study_id, None)
             self._study_of = {t: s for t, s in self._study_of.items() if s != study_id}
             self._distributions = {k: d for k, d in self._distributions.items() if k[0] != study_id}
 
-        def work(c: sa.Connection) -> None:
-            self._require_study(c, study_id)
-            delete.study(c, study_id)
-
-        self.database.write(work)
-
     def get_study_id_from_name(self, study_name: str) -> int:
         """As Optuna's."""
-        query = sa.select(studies.c.study_id).where(studies.c.study_name == study_name)
-        found = self.database.read(lambda c: c.execute(query).scalar())
+        found = self.database.read(lambda c: study_rows.study_id_of(c, study_name))
         if found is None:
             raise KeyError(f"There is no study named {study_name!r}.")
-        return int(found)
+        return found
 
     def get_study_name_from_id(self, study_id: int) -> str:
-        """As Optuna's."""
+        """As Optuna's; read once."""
         if study_id not in self._names:
-            query = sa.select(studies.c.study_name).where(studies.c.study_id == study_id)
-            name = self.database.read(lambda c: c.execute(query).scalar())
-            if name is None:
-                raise KeyError(f"There is no study {study_id}.")
-            self._names[study_id] = name
+            self._names[study_id] = self.database.read(lambda c: study_rows.name_of_study(c, study_id))
         return self._names[study_id]
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """As Optuna's."""
+        """As Optuna's; read once."""
         if study_id not in self._directions:
-            table = study_directions.c
-            query = sa.select(table.direction).where(table.study_id == study_id).order_by(table.objective)
-            found = self.database.read(lambda c: c.execute(query).scalars().all())
-            if not found:
-                raise KeyError(f"There is no study {study_id}.")
-            self._directions[study_id] = list(found)
+            self._directions[study_id] = self.database.read(lambda c: study_rows.directions_of(c, study_id))
         return list(self._directions[study_id])
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        """As Optuna's: three statements and one for the names."""
-        return self.database.read(_read_studies)
+        """As Optuna's."""
+        return self.database.read(study_rows.all_studies)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """As Optuna's."""
-        self._set_study_attribute(study_user_attributes, study_id, key, value)
+        table = study_user_attributes
+        self.database.write(lambda c: study_rows.set_study_attribute(c, table, study_id, key, value))
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """As Optuna's."""
-        self._set_study_attribute(study_system_attributes, study_id, key, value)
-
-    def _set_study_attribute(self, table: sa.Table, study_id: int, key: str, value: Any) -> None:
-        row = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
-
-        def work(c: sa.Connection) -> None:
-            self._require_study(c, study_id)
-            upsert(c, table, [row], ["study_id", "key"])
-
-        self.database.write(work)
+        table = study_system_attributes
+        self.database.write(lambda c: study_rows.set_study_attribute(c, table, study_id, key, value))
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """As Optuna's."""
-        return self._study_attributes(study_user_attributes, study_id)
+        return self.database.read(lambda c: study_rows.study_attributes(c, study_user_attributes, study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """As Optuna's."""
-        return self._study_attributes(study_system_attributes, study_id)
-
-    def _study_attributes(self, table: sa.Table, study_id: int) -> dict[str, Any]:
-        query = sa.select(table.c.key, table.c.value_json).where(table.c.study_id == study_id)
-        rows = self.database.read(lambda c: c.execute(query).all())
-        if not rows:
-            self.database.read(lambda c: self._require_study(c, study_id))
-        return {key: json.loads(text) for key, text in rows}
-
-    def _require_study(self, c: sa.Connection, study_id: int) -> None:
-        query = sa.select(studies.c.study_id).where(studies.c.study_id == study_id)
-        if c.execute(query).scalar() is None:
-            raise KeyError(f"There is no study {study_id}.")
+        return self.database.read(lambda c: study_rows.study_attributes(c, study_system_attributes, study_id))
 
     # Trials
 
@@ -231,7 +190,7 @@ class StudyStorage(BaseStorage):
             times = utc(template_trial.datetime_start), utc(template_trial.datetime_complete)
 
         def work(c: sa.Connection) -> int:
-            trial_id = _create(c, study_id, template_trial, times)
+            trial_id = create_trial(c, study_id, template_trial, times)
             self.history(study_id).know_times(trial_id, *times)
             return trial_id
 
@@ -383,7 +342,7 @@ class StudyStorage(BaseStorage):
         with self._lock:
             history.refresh()
             if not len(history):
-                self.database.read(lambda c: self._require_study(c, study_id))
+                self.database.read(lambda c: study_rows.require_study(c, study_id))
             found = history.trials(states)
         return [_copied(trial) for trial in found] if deepcopy else found
 
@@ -392,7 +351,7 @@ class StudyStorage(BaseStorage):
         directions = self.get_study_directions(study_id)
         if len(directions) > 1:
             raise RuntimeError("Best trial can be obtained only for single-objective optimization.")
-        best = self.database.read(lambda c: c.execute(_best_trial(study_id, directions[0])).scalar())
+        best = self.database.read(lambda c: c.execute(best_trial(study_id, directions[0])).scalar())
         if best is None:
             raise ValueError("No trials are completed yet.")
         return self.get_trial(int(best))
@@ -408,81 +367,3 @@ def _require_open(row: Any, trial_id: int) -> None:
         raise KeyError(f"There is no trial {trial_id}.")
     if row.state.is_finished():
         raise UpdateFinishedTrialError(f"Trial#{row.number} has already finished and can not be updated.")
-
-
-def _create(c: sa.Connection, study_id: int, template: FrozenTrial | None, times: Times) -> int:
-    if not lock_study(c, study_id):
-        raise KeyError(f"There is no study {study_id}.")
-    last = c.execute(sa.select(last_number(study_id))).scalar()
-    number = 0 if last is None else last + 1
-    state = TrialState.RUNNING if template is None else template.state
-    start, complete = times
-    trial_id = insert_trial(c, study_id, number, state, datetime_start=start, datetime_complete=complete)
-    if template is not None:
-        _copy_content(c, trial_id, template)
-    return trial_id
-
-
-def _copy_content(c: sa.Connection, trial_id: int, template: FrozenTrial) -> None:
-    if template.values is not None:
-        write_values(c, trial_id, template.values)
-    spaces = template.distributions
-    rows: dict[sa.Table, list[dict[str, Any]]] = {
-        trial_params: [
-            param_row(trial_id, name, spaces[name].to_internal_repr(value), spaces[name])
-            for name, value in template.params.items()
-        ],
-        trial_intermediate_values: [
-            intermediate_row(trial_id, step, value) for step, value in template.intermediate_values.items()
-        ],
-        trial_user_attributes: [attribute_row(trial_id, *item) for item in template.user_attrs.items()],
-        trial_system_attributes: [attribute_row(trial_id, *item) for item in template.system_attrs.items()],
-    }
-    for table, some in rows.items():
-        if some:
-            c.execute(sa.insert(table), some)
-
-
-def _best_trial(study_id: int, direction: StudyDirection) -> sa.Select[Any]:
-    rank = sa.case({"INF_NEG": -1, "FINITE": 0, "INF_POS": 1}, value=trial_values.c.value_type)
-    order = sa.desc if direction is StudyDirection.MAXIMIZE else sa.asc
-    joined = trials.join(trial_values, trial_values.c.trial_id == trials.c.trial_id)
-    return (
-        sa.select(trials.c.trial_id)
-        .select_from(joined)
-        .where(
-            trials.c.study_id == study_id,
-            trials.c.state == TrialState.COMPLETE,
-            trial_values.c.objective == 0,
-        )
-        .order_by(order(rank), order(trial_values.c.value), trials.c.trial_id)
-        .limit(1)
-    )
-
-
-def _read_studies(c: sa.Connection) -> list[FrozenStudy]:
-    directions: dict[int, list[StudyDirection]] = defaultdict(list)
-    for study_id, direction in c.execute(
-        sa.select(study_directions.c.study_id, study_directions.c.direction).order_by(
-            study_directions.c.objective
-        )
-    ):
-        directions[study_id].append(direction)
-    attributes: list[dict[int, dict[str, Any]]] = []
-    for table in (study_user_attributes, study_system_attributes):
-        found: dict[int, dict[str, Any]] = defaultdict(dict)
-        for study_id, key, text in c.execute(sa.select(table.c.study_id, table.c.key, table.c.value_json)):
-            found[study_id][key] = json.loads(text)
-        attributes.append(found)
-    names = c.execute(sa.select(studies.c.study_id, studies.c.study_name).order_by(studies.c.study_id))
-    return [
-        FrozenStudy(
-            study_name=name,
-            direction=None,
-            directions=directions[study_id],
-            user_attrs=attributes[0].get(study_id, {}),
-            system_attrs=attributes[1].get(study_id, {}),
-            study_id=study_id,
-        )
-        for study_id, name in names
-    ]

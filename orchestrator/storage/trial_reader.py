@@ -25,10 +25,9 @@ from orchestrator.storage.schema import (
     trial_values,
     trials,
 )
-from orchestrator.storage.stored_trial import PARTS, Source, StoredTrial, local
+from orchestrator.storage.stored_trial import PARTS, Source, StoredTrial, Times, local
 
 Parts = dict[int, Any]
-Times = tuple[datetime | None, datetime | None]  # naive UTC: start and end
 
 _ROUNDING = timedelta(seconds=1)
 

@@ -52,7 +52,7 @@ def make_ledger(storage_url: str) -> Iterator[Callable[[int], Ledger]]:
     from optuna.study import StudyDirection
 
     from orchestrator.host import this_process
-    from orchestrator.storage.database import open_database
+    from orchestrator.storage.opening import open_database
     from orchestrator.storage.runs import RunTable
 
     opened = []
@@ -90,7 +90,7 @@ class CommandLine:
     def __init__(self, cwd: Path) -> None:
         self.cwd = cwd
         self.env = {**os.environ, "COLUMNS": "200"}
-        self.env.pop("NANO_HPO_STORAGE", None)
+        self._started: list[subprocess.Popen[str]] = []
 
     def argv(self, *words: object) -> list[str]:
         return [str(Path(sys.executable).with_name("nano-hpo")), *map(str, words)]
@@ -102,7 +102,7 @@ class CommandLine:
         return Finished(done.returncode, done.stdout, done.stderr)
 
     def start(self, *words: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.argv(*words),
             cwd=self.cwd,
             env=self.env,
@@ -110,10 +110,18 @@ class CommandLine:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what a failed test has left running; the workers die with their agent."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
 
 
 OBJECTIVES = """
-import os, signal, time
+import os, resource, signal, time
 from pathlib import Path
 
 import optuna
@@ -135,6 +143,8 @@ def two(trial):
     return x, 1 - x
 
 def bad(trial):
+    # Each takes half as long again: however late the agent hears of the first, few have begun by then.
+    time.sleep(1.5 ** trial.number / 100)
     raise ValueError("no such layer")
 
 def every_third_fails(trial):
@@ -147,8 +157,25 @@ def slow(trial):
     x = trial.suggest_float("x", 0, 1)
     trial.report(x, 0)
     Path(f"began-{trial.number}").touch()
-    time.sleep(float(os.environ.get("SLOW_S", "60")))
+    time.sleep(float(os.environ.get("SLOW_S", "600")))
     return x
+
+def held(trial):
+    # From trial number HELD_FROM on they wait for the file `go`.
+    x = trial.suggest_float("x", 0, 1)
+    trial.report(x, 0)
+    Path(f"began-{trial.number}").touch()
+    while trial.number >= int(os.environ.get("HELD_FROM", "0")) and not Path("go").exists():
+        time.sleep(0.02)
+    return x
+
+def gated(trial):
+    # Every 20th trial tells which process is at it, and waits until it is let through.
+    if trial.number and trial.number % 20 == 0:
+        Path(f"at-{trial.number}").write_text(f"{os.getpid()}\\n")
+        while not Path(f"through-{trial.number}").exists():
+            time.sleep(0.01)
+    return 1.0
 
 def dies_once(trial):
     x = trial.suggest_float("x", 0, 1)
@@ -161,12 +188,13 @@ def dies_once(trial):
 def always_dies(trial):
     trial.suggest_float("x", 0, 1)
     if trial.number == 1:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.kill(os.getpid(), signal.SIGSEGV)
     return 0.0
 
 def meets(trial):
     Path(f"here-{os.getpid()}").touch()
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while len(list(Path().glob("here-*"))) < int(os.environ["MEET"]) and time.monotonic() < deadline:
         time.sleep(0.05)
     return quadratic(trial)
@@ -183,9 +211,11 @@ number = 3
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def cli(tmp_path: Path) -> Iterator[CommandLine]:
     """The command line in a folder with a space in its name, beside ``job.py`` with some objectives."""
     folder = tmp_path / "my work"
     folder.mkdir()
     (folder / "job.py").write_text(OBJECTIVES)
-    return CommandLine(folder)
+    command = CommandLine(folder)
+    yield command
+    command.end()
