@@ -7,18 +7,15 @@ awaited; when the agent leaves, nothing of its own is RUNNING any more.
 
 from __future__ import annotations
 
-import logging
-import selectors
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
 from affinity import Binding
 from orchestrator.channel import Message
+from orchestrator.crew import Crew, News
 from orchestrator.errors import ObjectiveError
 from orchestrator.host import this_process
 from orchestrator.launch import Launch
@@ -28,11 +25,9 @@ from orchestrator.run_handle import RunHandle
 from orchestrator.slot_worker import STORAGE_FAILED, SlotWorker
 from orchestrator.stop import StopRequests
 from orchestrator.storage.attempts import DATABASE_LOST, RELEASED, Loss
-from orchestrator.storage.database import is_passing
+from orchestrator.storage.database import is_passing, said
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
 from orchestrator.tally import Tally
-
-log = logging.getLogger("nano_hpo")
 
 _BEAT_S = 5.0
 _TICK_S = 0.25
@@ -56,24 +51,21 @@ class Agent:
     def __init__(self, launch: Launch, order: LoadOrder, view: View, stops: StopRequests) -> None:
         self._launch = launch
         self._spec = launch.spec
-        self._order = order
+        self._objective = order.objective
         self._view = view
         self._stops = stops
-        self._workers = [SlotWorker(slot, self._log_of(slot.index)) for slot in launch.share.slots]
+        self._crew = Crew(launch.share.slots, launch.rank.index, launch.paths, order, stops)
+        self._workers = self._crew.workers
         self._run: RunHandle | None = None
         self._tally = Tally()
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(stops.wakeup_fd, selectors.EVENT_READ)
         self._ending: Ending | None = None  # set: begin no further trial
         self._grace_until_s: float | None = None
         self._deadline_s: float | None = None
         self._beat_at_s = 0.0
+        self._is_database_away = False
         self._no_ticket_left = False
         self._look_at_s = 0.0
         self._is_ending_workers = False
-
-    def _log_of(self, slot: int) -> Path:
-        return self._launch.paths.worker_log(self._launch.rank.index, slot)
 
     def run(self, begin: Callable[[], RunHandle]) -> Ending:
         """Load the objective in the first worker, ``begin`` the run, work it off.
@@ -99,11 +91,11 @@ class Agent:
     def _load_once(self) -> None:
         """Start a worker in each slot; wait until one has loaded the objective."""
         for worker in self._workers:
-            self._start(worker)
+            self._crew.start(worker)
         while self._ending is None and not any(worker.is_ready for worker in self._workers):
             self._wait(_TICK_S)
             self._view.refresh(self._snapshot())
-            if not any(worker.is_running for worker in self._workers):
+            if not self._crew.is_running:
                 self._restart_or_give_up()
 
     def _join(self, run: RunHandle) -> None:
@@ -128,11 +120,11 @@ class Agent:
             self._view.refresh(self._snapshot())
 
     def _pause_s(self) -> float:
-        return _TICK_S if any(worker.is_running for worker in self._workers) else _IDLE_TICK_S
+        return _TICK_S if self._crew.is_running else _IDLE_TICK_S
 
     def _is_done(self) -> bool:
         """No worker of ours is left, and there is nothing that one could still do."""
-        if any(worker.is_running for worker in self._workers):
+        if self._crew.is_running:
             return False
         if self._ending is not None:
             return True
@@ -181,12 +173,14 @@ class Agent:
 
     def _wait(self, timeout_s: float) -> None:
         """Until a worker speaks or exits, a signal comes, or the time is over; then take in what came."""
-        self._selector.select(timeout_s)
-        self._stops.drain()
-        for worker in self._workers:
-            self._hear(worker, worker.messages())
-            self._notice_exit(worker)
+        self._take_in(self._crew.listen(timeout_s))
         self._obey_signals()
+
+    def _take_in(self, news: Sequence[News]) -> None:
+        for one in news:
+            self._hear(one.worker, one.messages)
+            if one.returncode is not None:
+                self._settle(one.worker, one.returncode)
 
     def _hear(self, worker: SlotWorker, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -216,6 +210,14 @@ class Agent:
         except DBAPIError as error:
             if not is_passing(error):
                 raise
+            self._say_that_it_is_away(error)
+        else:
+            self._is_database_away = False
+
+    def _say_that_it_is_away(self, error: DBAPIError) -> None:
+        if not self._is_database_away:
+            self._view.note(f"The database does not answer ({said(error)}); running trials go on.")
+        self._is_database_away = True
 
     def _look_around(self, run: RunHandle) -> None:
         """Say that we live; see what the other agents have done, and whose trials are to be given back."""
@@ -225,37 +227,8 @@ class Agent:
 
     # Workers
 
-    def _start(self, worker: SlotWorker) -> None:
-        worker.start(self._order, Path.cwd())
-        assert worker.process is not None
-        assert worker.wire is not None
-        worker.descriptors = [worker.wire.read_fd]
-        if worker.process.pidfd is not None:
-            worker.descriptors.append(worker.process.pidfd)
-        for descriptor in worker.descriptors:
-            self._selector.register(descriptor, selectors.EVENT_READ)
-
-    def _notice_exit(self, worker: SlotWorker) -> None:
-        if worker.process is None:
-            return
-        lingers = worker.lingers()
-        if lingers:
-            worker.process.terminate_group(signal.SIGKILL)
-        if worker.wire is not None and worker.wire.closed:
-            self._forget([worker.wire.read_fd])  # else the end of the pipe would wake us for ever
-        returncode = worker.process.poll()
-        if returncode is not None:
-            self._hear(worker, worker.messages())  # its last words
-            self._settle(worker, 0 if lingers else returncode)
-
-    def _forget(self, descriptors: Sequence[int]) -> None:
-        for descriptor in descriptors:
-            if descriptor in self._selector.get_map():
-                self._selector.unregister(descriptor)
-
     def _settle(self, worker: SlotWorker, returncode: int) -> None:
         """Empty the slot of a worker that has exited; its open attempt is given back or released."""
-        self._forget(worker.descriptors)
         lost = worker.clear(returncode)
         exit_text = worker.last_exit
         if self._run is None:
@@ -290,13 +263,13 @@ class Agent:
                 continue
             if self._run is None and worker.deaths >= _MAX_LOADS:
                 how = f"{worker.last_exit}; its last words: {worker.last_words()}"
-                raise ObjectiveError(f"{self._order.objective} ends the process that loads it: {how}")
+                raise ObjectiveError(f"{self._objective} ends the process that loads it: {how}")
             if worker.deaths >= _MAX_DEATHS:
                 reason = f"the workers of slot {worker.slot.index} die before they finish a trial"
                 self._stop(Ending(FAILED, f"{reason}; see {worker.log}"))
                 return
             if now_s >= worker.retry_at_s:
-                self._start(worker)
+                self._crew.start(worker)
 
     def _has_work(self) -> bool:
         """Whether a new worker would find a trial: a ticket, or (asked once a second) one given back."""
@@ -337,13 +310,7 @@ class Agent:
     def _end_workers(self, grace_s: float) -> None:
         """End what still runs; their trials are released."""
         self._is_ending_workers = True
-        running = [worker for worker in self._workers if worker.process is not None]
-        for worker in running:
-            worker.terminate()
-        ended = [(worker, worker.end(grace_s)) for worker in running]  # all, whatever comes afterwards
-        for worker, returncode in ended:
-            self._hear(worker, worker.messages())
-            self._settle(worker, returncode)
+        self._take_in(self._crew.end(grace_s))  # all have ended, whatever comes of the database afterwards
 
     def _stop_if_all_fail_alike(self) -> None:
         reason = self._tally.all_fail_alike()
@@ -353,13 +320,13 @@ class Agent:
     def _leave(self) -> None:
         """End every worker, give back what they held, say goodbye to the run."""
         try:
-            if any(worker.is_running for worker in self._workers):
+            if self._crew.is_running:
                 self._ending = self._ending or Ending(FAILED, "the agent failed")
                 self._end_workers(_TERMINATE_S)
             if self._run is not None:
                 self._say_goodbye(self._run)
         finally:
-            self._selector.close()
+            self._crew.close()
             self._view.close(self._snapshot() if self._run is not None else None)
 
     def _say_goodbye(self, run: RunHandle) -> None:

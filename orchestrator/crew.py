@@ -1,0 +1,95 @@
+"""The workers of one agent as processes: slots in; what they say and how they end out. It decides nothing."""
+
+from __future__ import annotations
+
+import selectors
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from affinity import Slot
+from orchestrator.channel import Message
+from orchestrator.orders import LoadOrder
+from orchestrator.paths import RunPaths
+from orchestrator.slot_worker import SlotWorker
+from orchestrator.stop import StopRequests
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a worker has said since, and its exit status if it has exited."""
+
+    worker: SlotWorker
+    messages: Sequence[Message]
+    returncode: int | None
+
+
+class Crew:
+    """One worker process a slot, one after the other. Every process is awaited."""
+
+    def __init__(
+        self, slots: Sequence[Slot], rank: int, paths: RunPaths, order: LoadOrder, stops: StopRequests
+    ) -> None:
+        self.workers = [SlotWorker(slot, paths.worker_log(rank, slot.index)) for slot in slots]
+        self._order = order
+        self._stops = stops
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(stops.wakeup_fd, selectors.EVENT_READ)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether any worker process is."""
+        return any(worker.is_running for worker in self.workers)
+
+    def start(self, worker: SlotWorker) -> None:
+        """Start a process in an empty slot and tell it what to load."""
+        worker.start(self._order, Path.cwd())
+        assert worker.process is not None
+        assert worker.wire is not None
+        worker.descriptors = [worker.wire.read_fd]
+        if worker.process.pidfd is not None:
+            worker.descriptors.append(worker.process.pidfd)
+        for descriptor in worker.descriptors:
+            self._selector.register(descriptor, selectors.EVENT_READ)
+
+    def listen(self, timeout_s: float) -> list[News]:
+        """Wait until a worker speaks or exits, a signal comes, or the time is over; then say what is new."""
+        self._selector.select(timeout_s)
+        self._stops.drain()
+        return [self._news_of(worker) for worker in self.workers]
+
+    def _news_of(self, worker: SlotWorker) -> News:
+        messages = worker.messages()
+        if worker.process is None:
+            return News(worker, messages, None)
+        lingers = worker.lingers()
+        if lingers:
+            worker.process.terminate_group(signal.SIGKILL)
+        if worker.wire is not None and worker.wire.closed:
+            self._forget([worker.wire.read_fd])  # else the end of the pipe would wake us for ever
+        returncode = worker.process.poll()
+        if returncode is None:
+            return News(worker, messages, None)
+        return self._last_news(worker, messages, 0 if lingers else returncode)
+
+    def _last_news(self, worker: SlotWorker, messages: Sequence[Message], returncode: int) -> News:
+        self._forget(worker.descriptors)
+        return News(worker, [*messages, *worker.messages()], returncode)
+
+    def _forget(self, descriptors: Sequence[int]) -> None:
+        for descriptor in descriptors:
+            if descriptor in self._selector.get_map():
+                self._selector.unregister(descriptor)
+
+    def end(self, grace_s: float) -> list[News]:
+        """End every process, by force after ``grace_s`` seconds; their last words."""
+        running = [worker for worker in self.workers if worker.process is not None]
+        for worker in running:
+            worker.terminate()
+        ended = [(worker, worker.end(grace_s)) for worker in running]
+        return [self._last_news(worker, [], returncode) for worker, returncode in ended]
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._selector.close()
