@@ -96,17 +96,26 @@ def _ratio(quota: str, period: str) -> float | None:
 
 
 def _hierarchies(root: Path, controller: str) -> Iterator[tuple[_Mount, str]]:
-    """The mounts where this controller may speak, each with this process's path as the kernel names it."""
+    """The mounts where this controller may speak, each with this process's path below its mount point."""
     paths = _paths(root)
-    for mount in _mounts(root):
-        if mount.version == 2:
-            path = paths.get("", None if paths else "/")
-        elif controller in mount.options:
-            path = paths.get(controller, "/")
-        else:
-            path = None
-        if path is not None:
-            yield mount, path
+    mounts = _mounts(root)
+    unified = [mount for mount in mounts if mount.version == 2]
+    yield from _visible(unified, paths.get("", None if paths else "/"))
+    of_controller = [mount for mount in mounts if mount.version == 1 and controller in mount.options]
+    yield from _visible(of_controller, paths.get(controller, "/"))
+
+
+def _visible(mounts: list[_Mount], path: str | None) -> Iterator[tuple[_Mount, str]]:
+    """The mounts of one hierarchy that show the group of that path, with its path below their mount point.
+
+    In a container the mount's root may be the group itself, or the path may lead outside ("/../.."): where no
+    mount shows the group, what is seen at the mount points is all there is.
+    """
+    if path is None:
+        return
+    path = posixpath.normpath("/" + path.lstrip("/"))
+    shown = [(mount, posixpath.relpath(path, mount.root)) for mount in mounts if _below(path, mount.root)]
+    yield from shown or [(mount, path.lstrip("/")) for mount in mounts]
 
 
 def _paths(root: Path) -> dict[str, str]:
@@ -161,16 +170,10 @@ def _plain(field: str) -> str:
 
 
 def _ancestry(mount: _Mount, path: str) -> Iterator[str]:
-    """The group's folder and all its parents up to the mount point, where they would be visible.
-
-    In a container the mount's root may be the group itself, or the path may lead outside ("/../..") : what
-    is seen at the mount point is then all there is.
-    """
-    path = posixpath.normpath("/" + path.lstrip("/"))
-    inside = posixpath.relpath(path, mount.root) if _below(path, mount.root) else path.lstrip("/")
-    while inside not in ("", "."):
-        yield f"{mount.point}/{inside}"
-        inside = posixpath.dirname(inside)
+    """The group's folder and all its parents up to the mount point."""
+    while path not in ("", "."):
+        yield f"{mount.point}/{path}"
+        path = posixpath.dirname(path)
     yield mount.point
 
 

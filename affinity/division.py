@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import permutations
+from itertools import islice, permutations
 from typing import Any
 
 from affinity.topology import Core
@@ -15,7 +15,8 @@ _CROSSING = 1 << 20
 
 _MOST_ORDERS = 24
 _MOST_STEPS = 4000
-"""Bounds the search over orders of uneven nodes to a few milliseconds."""
+_MOST_LOOKS = 1000
+"""Bounds the search over orders of uneven nodes and LLCs to a few milliseconds."""
 
 
 def apportion(n: int, sizes: Sequence[int]) -> list[int]:
@@ -55,6 +56,14 @@ _LEVELS: tuple[Callable[[Core], int], ...] = (
 )
 
 
+def shape_of(cores: Iterable[Core]) -> Any:
+    """What groups of equal shape (packages, nodes, LLCs and cores of the same sizes) have in common.
+
+    Sorts with the larger first.
+    """
+    return _arranged(list(cores), _LEVELS)[0]
+
+
 def _arranged(cores: list[Core], levels: Sequence[Callable[[Core], int]]) -> tuple[Any, list[Core]]:
     if not levels:
         ordered = sorted(cores, key=lambda core: (-len(core.pus), core.pus[0]))
@@ -76,8 +85,9 @@ def cut(cores: Iterable[Core], n: int) -> list[Share]:
     """n shares of ⌊C/n⌋ cores or one more, exactly C mod n with one more; 1 ≤ n ≤ C.
 
     Among those, the fewest NUMA crossings, then the fewest LLC splits over all cuts of each order tried:
-    cores in line, and for uneven nodes (inside one node: uneven LLCs) other orders of these as well. For
-    equal nodes that is the minimum: crossings = nodes - groups of nodes that shares fill exactly.
+    cores in line, and for uneven nodes or LLCs other orders of nodes (inside one node: of LLCs), and in
+    every second node the LLCs the other way round. For equal nodes the crossings are the minimum: nodes -
+    groups of nodes that shares fill exactly.
     """
     line = in_line(cores)
     best_cost, best = _cut_line(line, n)
@@ -91,21 +101,36 @@ def cut(cores: Iterable[Core], n: int) -> list[Share]:
 
 
 def _other_orders(line: list[Core], n: int) -> Iterator[list[Core]]:
-    nodes = group_by(line, lambda core: core.numa_node)
-    blocks = nodes if len(nodes) > 1 else group_by(line, lambda core: core.llc)
-    sizes = [len(block) for block in blocks]
-    if len(set(sizes)) == 1:
-        return
+    blocks = [_llcs(node) for node in group_by(line, lambda core: core.numa_node)]
+    if len(blocks) == 1:
+        blocks = [[llc] for llc in blocks[0]]
     extra = len(line) % n
     tries = min(_MOST_ORDERS, max(1, _MOST_STEPS // ((n - extra + 1) * (extra + 1) + len(line))))
-    seen = {tuple(sizes)}
-    for order in _promising(sizes, len(line) // n):
-        if len(seen) > tries:
-            return
-        shape = tuple(sizes[place] for place in order)
-        if shape not in seen:
-            seen.add(shape)
-            yield [core for place in order for core in blocks[place]]
+    seen = {_shape(blocks)}
+    if len({side for llcs in _shape(blocks) for side in (llcs, llcs[::-1])}) == 1:
+        return  # all alike from both sides: every order is the same
+    for order in islice(_promising([sum(map(len, block)) for block in blocks], len(line) // n), _MOST_LOOKS):
+        for turned in _turned([blocks[place] for place in order]):
+            if len(seen) > tries:
+                return
+            if _shape(turned) not in seen:
+                seen.add(_shape(turned))
+                yield [core for block in turned for llc in block for core in llc]
+
+
+def _llcs(cores: Iterable[Core]) -> list[list[Core]]:
+    return group_by(cores, lambda core: core.llc)
+
+
+def _shape(blocks: list[list[list[Core]]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(map(len, block)) for block in blocks)
+
+
+def _turned(blocks: list[list[list[Core]]]) -> Iterator[list[list[list[Core]]]]:
+    """As they are, then with the LLCs of every second block the other way round: small ones meet."""
+    yield blocks
+    for first in (1, 0):
+        yield [block[::-1] if place % 2 == first else block for place, block in enumerate(blocks)]
 
 
 def _promising(sizes: list[int], share: int) -> Iterator[tuple[int, ...]]:

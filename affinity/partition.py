@@ -35,6 +35,7 @@ from affinity.slots import Partition, Slot
 from affinity.topology import Core, Topology
 
 Policy = Literal["auto", "balanced", "local"]
+_MOST_PER_CORE = 256  # slots, when oversubscribed: more is a slip of the keyboard
 Chosen = Literal["balanced", "local", "oversubscribed"]
 MemoryFinder = Callable[[tuple[int, ...]], tuple[int, ...]]
 
@@ -51,7 +52,8 @@ def partition(
 ) -> Partition:
     """The allowed part of the machine in ``n_slots`` slots, by the rules at the head of this module.
 
-    Raises PartitionError for n < 1, for n > C without ``oversubscribe``, and for an unknown policy.
+    Raises PartitionError for n < 1, for n > C without ``oversubscribe``, for n > 256 C, and for an unknown
+    policy.
     """
     cores = topology.cores_within(allowance.pus)
     _check(cores, allowance, n_slots, policy, oversubscribe)
@@ -84,6 +86,11 @@ def _check(cores: tuple[Core, ...], allowance: Allowance, n: int, policy: str, o
         raise PartitionError(
             f"{n} slots need {n} cores; this process may use {len(cores)} ({format_list(allowance.pus)}). "
             "Lower n_parallels or ask for more CPUs, or pass --oversubscribe."
+        )
+    if n > _MOST_PER_CORE * len(cores):
+        raise PartitionError(
+            f"{n} slots are more than {_MOST_PER_CORE} on each of {len(cores)} cores, which nobody can mean; "
+            "lower n_parallels."
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from operator import add, sub
+from typing import Any
 
-from affinity.division import Share, apportion, cut, group_by, in_line
+from affinity.division import Share, apportion, cut, group_by, in_line, shape_of
 from affinity.topology import Core, Topology
 
 Divide = Callable[[Topology, Sequence[Core], int], list[Share]]
@@ -49,16 +51,20 @@ def _local(topology: Topology, cores: Sequence[Core], n: int) -> list[Share]:
 
 
 def _whole_nodes(topology: Topology, nodes: list[list[Core]], n: int) -> list[Share]:
-    """n groups of ⌊K/n⌋ nodes or one more: the remotest node left, then the nearest to the group, ..."""
+    """n groups of ⌊K/n⌋ nodes or one more: the remotest node left, then the nearest to the group, ...
+
+    Among equally near ones the rank in the machine decides, and the lowest PU only among those of one rank.
+    """
     size, extra = divmod(len(nodes), n)
     apart = _apart(topology, nodes)
+    rank = _ranks_in_machine(nodes, apart)
     remote = [sum(row) for row in apart]
     left, shares = list(range(len(nodes))), []
     for made in range(n):
         group: list[int] = []
         near = [-far for far in remote]
         while len(group) < size + (made < extra):
-            place = min(left, key=near.__getitem__)
+            place = min(left, key=list(zip(near, rank, strict=True)).__getitem__)
             left.remove(place)
             to_it = [row[place] for row in apart]
             near = list(map(add, near, to_it)) if group else to_it
@@ -66,6 +72,26 @@ def _whole_nodes(topology: Topology, nodes: list[list[Core]], n: int) -> list[Sh
             group.append(place)
         shares.append(tuple(core for place in group for core in nodes[place]))
     return shares
+
+
+def _ranks_in_machine(nodes: list[list[Core]], apart: list[list[int]]) -> list[int]:
+    """A rank for each node that knows no CPU numbers: by its shape, then by how far nodes of which rank are.
+
+    Refined until no more ranks are told apart: Weisfeiler and Leman's colour refinement (1968).
+    """
+    ranks: list[int] = []
+    refined = _ranks([shape_of(node) for node in nodes])
+    while refined != ranks:
+        ranks = refined
+        views = [sorted(zip(row, ranks, strict=True)) for row in apart]
+        refined = _ranks(list(zip(ranks, views, strict=True)))
+    return ranks
+
+
+def _ranks(keys: list[Any]) -> list[int]:
+    """For each key, how many are smaller."""
+    ordered = sorted(keys)
+    return [bisect_left(ordered, key) for key in keys]
 
 
 def _apart(topology: Topology, nodes: list[list[Core]]) -> list[list[int]]:

@@ -18,6 +18,7 @@ def main(arguments: list[str]) -> int:
     parent_pid, *command = arguments
     _die_with_parent()
     if os.getppid() != int(parent_pid):
+        print(f"The parent {parent_pid} has gone; nothing was started.", file=sys.stderr)
         return 1
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it for itself, and exec hands that on
     try:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 
-from affinity import Topology, read_topology
+from affinity import Topology
 from affinity.assemble import CoreFacts, NodeFacts, assemble
 
 SHARED = Path(os.environ.get("NANO_HPO_SHARED", Path(__file__).parents[3] / "shared"))
@@ -65,11 +65,6 @@ def _unpack(archive: Path, folder: Path) -> None:
         half.rename(folder)
     except OSError:  # another test process was faster
         shutil.rmtree(half)
-
-
-@cache
-def snapshot(name: str) -> Topology:
-    return read_topology(snapshot_root(name))
 
 
 def write_tree(root: Path, files: Mapping[str, str]) -> Path:
@@ -155,27 +150,78 @@ def hybrid_machine() -> dict[str, str]:
     return files
 
 
-OWN = {"smt": smt_machine, "old": old_machine, "odd": odd_nodes, "hybrid": hybrid_machine}
+def caged_machine() -> dict[str, str]:
+    """The first machine, of whose 8 PUs a cpuset allows three, with memory of node 1 alone."""
+    return smt_machine() | {
+        "proc/self/cgroup": "0::/job\n",
+        "proc/self/mountinfo": "30 20 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+        "sys/fs/cgroup/job/cpuset.cpus.effective": "0,2,6\n",
+        "sys/fs/cgroup/job/cpuset.mems.effective": "1\n",
+    }
+
+
+def far_memory() -> dict[str, str]:
+    """3 nodes: the CPUs are in node 2, which has no memory; node 1 is nearer to it than node 0."""
+    files = {f"{CPU}/online": "0-1\n"}
+    for node, cpus, kib, row in (
+        (0, "", 1048576, "10 20 40"),
+        (1, "", 1048576, "20 10 15"),
+        (2, "0-1", 0, "40 15 10"),
+    ):
+        files[f"{NODE}/node{node}/cpulist"] = cpus + "\n"
+        files[f"{NODE}/node{node}/meminfo"] = f"Node {node} MemTotal: {kib} kB\n"
+        files[f"{NODE}/node{node}/distance"] = row + "\n"
+    for pu in range(2):
+        files[f"{CPU}/cpu{pu}/topology/core_cpus_list"] = str(pu)
+        files[f"{CPU}/cpu{pu}/topology/physical_package_id"] = "0"
+    return files
+
+
+OWN = {
+    "smt": smt_machine,
+    "old": old_machine,
+    "odd": odd_nodes,
+    "hybrid": hybrid_machine,
+    "caged": caged_machine,
+    "far": far_memory,
+}
+
+MACHINES = [*OWN, *index()]
+"""Names of all machines at hand: always this folder's own, and the snapshots where there are any."""
+
+
+def machine_root(name: str, folder: Path) -> Path:
+    """The machine of that name as a file system root; our own are written into the folder."""
+    return write_tree(folder, OWN[name]()) if name in OWN else snapshot_root(name)
 
 
 def ragged(
-    shape: list[list[list[int]]], kinds: int = 1, numbers: list[int] | None = None, memory: bool = True
+    shape: list[list[list[int]]],
+    kinds: int = 1,
+    numbers: list[int] | None = None,
+    memory: bool = True,
+    distances: list[list[int]] | None = None,
 ) -> Topology:
-    """A machine from nested lists: packages[nodes[LLC-less cores' PU counts]], CPUs renumbered at will."""
-    cores, nodes, pu, node_number = [], [], 0, 0
-    count = sum(map(len, shape))
-    for package, package_nodes in enumerate(shape):
-        for place, node in enumerate(package_nodes):
-            for core, pus in enumerate(node):
-                own = range(pu, pu + pus)
-                pu += pus
-                names = tuple(sorted(numbers[one] for one in own)) if numbers else tuple(own)
-                cores.append(
-                    CoreFacts(names, package, node_number, node_number * 64 + core // 3, core % kinds)
-                )
-            row = tuple(
-                10 if other == node_number else 12 if other // 99 == package else 21 for other in range(count)
-            )
-            nodes.append(NodeFacts(node_number, 1024 if memory or place else 0, row))
-            node_number += 1
+    """A machine from nested lists: packages[nodes[cores' PU counts]], an LLC for each three cores.
+
+    CPUs are renumbered at will; distances are 12 inside a package and 21 outside, or as given.
+    """
+    placed = [(package, node) for package, nodes in enumerate(shape) for node in nodes]
+    package_of = [package for package, _ in placed]
+    cores, nodes, pu = [], [], 0
+    for number, (package, node) in enumerate(placed):
+        for core, pus in enumerate(node):
+            own = range(pu, pu + pus)
+            pu += pus
+            names = tuple(sorted(numbers[one] for one in own)) if numbers else tuple(own)
+            cores.append(CoreFacts(names, package, number, number * 64 + core // 3, core % kinds))
+        is_first = package not in package_of[:number]
+        row = distances[number] if distances else _rows(package_of)[number]
+        nodes.append(NodeFacts(number, 1024 if memory or not is_first else 0, tuple(row)))
     return assemble(cores, nodes, source="ragged")
+
+
+def _rows(package_of: list[int]) -> list[list[int]]:
+    """10 on the diagonal, 12 inside a package, 21 outside."""
+    places = list(enumerate(package_of))
+    return [[10 if a == b else 12 if here == there else 21 for b, there in places] for a, here in places]

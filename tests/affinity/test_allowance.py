@@ -109,6 +109,33 @@ def test_a_path_of_the_host_is_found_at_the_mount_of_a_container(tmp_path: Path)
         assert allowance(tmp_path / str(number), files).quota_cpus == quota
 
 
+@pytest.mark.parametrize("other_first", [True, False])
+def test_a_mount_of_another_group_says_nothing_where_a_mount_shows_ours(
+    other_first: bool, tmp_path: Path
+) -> None:
+    mounts = [V2, V2.replace(" / /sys/fs/cgroup ", " /other /mnt/cg ")]
+    files = {
+        "proc/self/cgroup": "0::/job\n",
+        "proc/self/mountinfo": "".join(reversed(mounts) if other_first else mounts),
+        "sys/fs/cgroup/job/cpu.max": "max 100000\n",
+        "mnt/cg/cpu.max": "10000 100000\n",
+        "mnt/cg/cpuset.cpus.effective": "7\n",
+    }
+    found = allowance(tmp_path, files)
+    assert (found.pus, found.quota_cpus) == (tuple(range(8)), None)
+
+
+def test_a_mount_of_another_v1_group_says_nothing_where_a_mount_shows_ours(tmp_path: Path) -> None:
+    other = "33 30 0:28 /other /mnt/cpuset rw - cgroup cgroup rw,cpuset\n"
+    files = {
+        "proc/self/cgroup": "4:cpuset:/job\n",
+        "proc/self/mountinfo": V1 + other,
+        "sys/fs/cgroup/cpuset/job/cpuset.cpus": "1-5\n",
+        "mnt/cpuset/cpuset.cpus": "5\n",
+    }
+    assert allowance(tmp_path, files).pus == (1, 2, 3, 4, 5)
+
+
 def test_the_mask_is_cut_with_the_cpuset_and_the_online_cpus(tmp_path: Path) -> None:
     status = "Name:\tx\nCpus_allowed_list:\t1-3,6,40\nMems_allowed_list:\t0\n"
     files = {

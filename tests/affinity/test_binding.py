@@ -23,7 +23,6 @@ from affinity import (
     bind_command,
     differences,
     format_list,
-    get_policy,
     mempolicy,
     observe,
     partition,
@@ -181,29 +180,47 @@ os._exit(0)
     pid = int(parent.stdout.readline())
     handle = os.pidfd_open(pid)
     parent.communicate("end\n")
-    ended = select.select([handle], [], [], 10)[0]
+    ended = select.select([handle], [], [], 240)[0]
     if not ended:
         signal.pidfd_send_signal(handle, signal.SIGKILL)
     os.close(handle)
     assert ended
 
 
+REFUSALS = ("the kernel forbids it", "this system has no memory policies")
+"""What a container or a kernel without NUMA may say; any other line, say EINVAL, is a mistake of ours."""
+
+
 @pytest.mark.parametrize("policy", ["preferred", "bind"])
 def test_the_memory_policy_is_what_the_kernel_says_after_exec(policy: str) -> None:
-    if get_policy()[0] == "unknown":
-        pytest.skip("this kernel tells no memory policy")
     node = read_allowance(read_topology()).memory_nodes[:1]
     binding = Binding(LAST, node, 1, policy)  # type: ignore[arg-type]
     code = "import sys; sys.path.insert(0, sys.argv[1]); import affinity; print(*affinity.get_policy())"
     done = run(bind_command(binding, [sys.executable, "-c", code, str(ROOT)]))
-    if done.stderr:
-        assert "was not set" in done.stderr  # a container that forbids it: one line, and the command ran
-    else:
-        assert done.stdout.strip() == f"{policy} {node}"
+    told = {f"{policy} {node}"}
+    if done.stderr:  # one line, and the command ran
+        assert refused(done.stderr)
+        told = {"default ()", "unknown ()"}
+    assert done.stdout.strip() in told
 
 
-def test_the_default_policy_sets_nothing() -> None:
-    assert set_policy("default", (0,)) == ""
+def refused(line: str) -> bool:
+    return "was not set" in line and line.strip().count("\n") == 0 and any(why in line for why in REFUSALS)
+
+
+def test_the_default_policy_takes_back_what_was_set() -> None:
+    node = read_allowance(read_topology()).memory_nodes[:1]
+    code = f"""
+from affinity import get_policy, set_policy
+print(set_policy("bind", {node}))
+print(*get_policy())
+print(set_policy("default", {node}))
+print(*get_policy())
+"""
+    line, bound, silence, after = python(code).splitlines()
+    assert bound == f"bind {node}" or refused(line)
+    assert silence == ""
+    assert after in (("default ()",) if line == "" else ("default ()", "unknown ()"))
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EFAULT])

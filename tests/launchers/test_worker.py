@@ -43,7 +43,7 @@ def start(folder: Path) -> Iterator[Start]:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain: {what}"
         time.sleep(0.01)
@@ -71,7 +71,8 @@ subprocess.Popen([sys.executable, "-c", child])
 """
 WAIT_FOR_CHILD = """
 import pathlib, time
-while not pathlib.Path("child.pid").exists(): time.sleep(0.01)
+file = pathlib.Path("child.pid")
+while not (file.exists() and file.read_text().endswith("\\n")): time.sleep(0.01)
 """
 
 
@@ -129,7 +130,7 @@ def test_an_exit_is_seen_with_and_without_a_pidfd(
         monkeypatch.setattr(os, "pidfd_open", refuse)
     worker = start("raise SystemExit(3)")
     assert (worker.pidfd is None) is not with_pidfd
-    assert worker.wait(timeout_s=60) == 3
+    assert worker.wait(timeout_s=240) == 3
     assert worker.poll() == 3
     assert worker.pidfd is None
 
@@ -140,14 +141,33 @@ def refuse(pid: int) -> int:
 
 def test_the_pidfd_becomes_readable_when_the_worker_exits(start: Start) -> None:
     worker = start("pass")
-    assert select.select([worker.pidfd], [], [], 60)[0] == [worker.pidfd]
+    assert select.select([worker.pidfd], [], [], 240)[0] == [worker.pidfd]
     assert worker.poll() == 0
+
+
+@pytest.mark.parametrize("ending", ["wait", "poll", "end"])
+def test_workers_that_have_ended_leave_no_descriptor_open(start: Start, ending: str) -> None:
+    start("pass").wait()
+    before = open_descriptors()
+    for _ in range(3):
+        worker = start("pass")
+        if ending == "end":
+            worker.end(grace_s=240)
+        elif ending == "wait":
+            worker.wait()
+        else:
+            until(lambda worker=worker: worker.poll() is not None, "the worker has ended")
+    assert open_descriptors() == before
+
+
+def open_descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 def test_ending_a_worker_ends_grandchildren_that_ignore_sigterm(start: Start, folder: Path) -> None:
     worker = start(STUBBORN_CHILD + "time.sleep(600)")
     child = pid_in(folder / "child.pid")
-    assert worker.end(grace_s=60) == -signal.SIGTERM
+    assert worker.end(grace_s=240) == -signal.SIGTERM
     until(lambda: has_ended(child), "the grandchild has ended")
 
 
@@ -162,7 +182,7 @@ def test_a_worker_has_the_grace_to_finish(start: Start, folder: Path) -> None:
     code = "import signal, sys, pathlib, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))"
     worker = start(f"{code}; pathlib.Path('ready').touch(); time.sleep(600)")
     until((folder / "ready").exists, "the worker handles SIGTERM")
-    assert worker.end(grace_s=60) == 7
+    assert worker.end(grace_s=240) == 7
     assert worker.end() == 7
 
 
@@ -206,6 +226,48 @@ time.sleep(600)
         finally:
             agent.kill()
     until(lambda: has_ended(worker), "the worker died with its agent")
+
+
+# Starts a worker through a Python that waits for a gate, and tells its pid.
+LATE_WORKER = """
+import os, sys, time
+from pathlib import Path
+sys.executable = sys.argv[1]
+from affinity import Binding
+from launchers import WorkerSpec, start_worker
+here = Path.cwd()
+binding = Binding((int(sys.argv[2]),), (), 1) if sys.argv[2] else None
+worker = start_worker(WorkerSpec(("touch", "began"), binding, os.environ, here, here / "w.log"))
+Path("worker.pid").write_text(f"{worker.pid}\\n")
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("agent_lives", [True, False])
+@pytest.mark.parametrize("bound", [False, True])
+def test_a_late_worker_does_its_work_only_if_its_agent_lives(
+    bound: bool, agent_lives: bool, folder: Path
+) -> None:
+    """When the agent dies first, the parent-death signal is set too late: only the parent's id tells it."""
+    late = folder / "late python"
+    late.write_text(f'#!/bin/sh\nwhile [ ! -e gate ]; do sleep 0.01; done\nexec "{sys.executable}" "$@"\n')
+    late.chmod(0o755)
+    pu = str(min(os.sched_getaffinity(0))) if bound else ""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", LATE_WORKER, str(late), pu]
+    with subprocess.Popen(command, cwd=folder, env=environ) as agent:
+        try:
+            worker = pid_in(folder / "worker.pid")
+            if agent_lives:
+                (folder / "gate").touch()
+                until(lambda: has_ended(worker), "the worker has done its work")
+        finally:
+            agent.kill()
+            agent.wait()
+            (folder / "gate").touch()
+    until(lambda: has_ended(worker), "the worker has ended")
+    assert (folder / "began").exists() is agent_lives
+    assert ("has gone" in (folder / "w.log").read_text()) is not agent_lives
 
 
 def test_a_real_segmentation_fault_is_named(start: Start) -> None:

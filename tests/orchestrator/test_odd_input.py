@@ -32,6 +32,8 @@ ODD = [
     ),
     (("run", "job.py:empty", "-n", 1, "--run-dir", "empty-run"), "was not written by nano-hpo"),
     (("run", "job.py:empty", "-n", 1, "--run-dir", "list-run"), "was not written by nano-hpo"),
+    (("topology", "-p", 99999999, "--oversubscribe"), "which nobody can mean"),
+    (("run", "job.py:empty", "-n", 1, "-p", 99999999, "--oversubscribe"), "which nobody can mean"),
     (("topology", "-p", "many"), "must be a number of processes, or auto"),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 
 import optuna
@@ -30,7 +31,7 @@ def test_ranks_share_one_run_and_its_budget_and_one_of_them_reports(cli, storage
     )
     command = [*MPIRUN, "-n", str(n_ranks), *cli.argv(*words, "--draw", "none", "--json")]
     done = subprocess.run(
-        command, cwd=cli.cwd, env=env, capture_output=True, text=True, timeout=200, check=False
+        command, cwd=cli.cwd, env=env, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
@@ -45,12 +46,17 @@ def test_ranks_share_one_run_and_its_budget_and_one_of_them_reports(cli, storage
 
 def test_a_rank_that_comes_when_the_others_have_finished_leaves_in_peace(cli):
     words = ("run", "job.py:empty", "-n", 1, "--oversubscribe", "--draw", "none", "--json")
-    ranks = []
-    for index in (1, 0):
-        cli.env |= {"OMPI_COMM_WORLD_RANK": str(index), "OMPI_COMM_WORLD_SIZE": "2"}
-        cli.env |= {"OMPI_COMM_WORLD_LOCAL_RANK": str(index), "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
-        ranks.append(cli.start(*words))
-    said = [process.communicate(timeout=110) for process in ranks]
-    assert [process.returncode for process in ranks] == [0, 0], said
-    (spoken,) = [out for out, _ in said if out]
-    assert json.loads(spoken)["counts"] == {"COMPLETE": 1}
+    late = start_rank(cli, 1, *words)
+    late.send_signal(signal.SIGSTOP)
+    out, err = start_rank(cli, 0, *words).communicate(timeout=240)
+    assert json.loads(out)["counts"] == {"COMPLETE": 1}, err
+    late.send_signal(signal.SIGCONT)
+    out, err = late.communicate(timeout=240)
+    assert (late.returncode, out) == (0, ""), err
+
+
+def start_rank(cli, index: int, *words: object) -> subprocess.Popen[str]:
+    """One of two ranks, as mpirun would start it."""
+    cli.env |= {"OMPI_COMM_WORLD_RANK": str(index), "OMPI_COMM_WORLD_SIZE": "2"}
+    cli.env |= {"OMPI_COMM_WORLD_LOCAL_RANK": str(index), "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
+    return cli.start(*words)

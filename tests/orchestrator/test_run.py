@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
-import random
 import signal
+import sys
 import time
 from pathlib import Path
 from wsgiref.util import setup_testing_defaults
@@ -17,9 +17,10 @@ import pytest
 from optuna.trial import TrialState
 
 TRIALS = ("--draw", "none", "--quiet", "--json")
+TWO = ("-p", 2, "--oversubscribe")  # two workers also on a machine of one core
 
 
-def wait_for(condition, what: str, timeout_s: float = 60.0):
+def wait_for(condition, what: str, timeout_s: float = 240.0):
     """The condition's first true value; fails when it stays false."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -42,6 +43,20 @@ def workers_of(pid: int) -> list[psutil.Process]:
     return found
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Gone, or dead and waiting for a parent that never asks."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_for_trials(cli, *numbers: int) -> None:
+    """Until each of these trials has reported and is held."""
+    for number in numbers:
+        wait_for((cli.cwd / f"began-{number}").exists, f"trial {number}")
+
+
 def states(url: str, name: str) -> dict[str, int]:
     trials = optuna.load_study(study_name=name, storage=url).get_trials(deepcopy=False)
     return {state.name: n for state in TrialState if (n := sum(t.state is state for t in trials))}
@@ -52,7 +67,7 @@ def embedded(cli, run: str = "run-001", study: str = "job") -> str:
 
 
 def test_two_workers_search_and_leave_every_file(cli):
-    done = cli("run", "job.py:quadratic", "-n", 12, "-p", 2, "--draw", "html", "--study-name", "first")
+    done = cli("run", "job.py:quadratic", "-n", 12, *TWO, "--draw", "html", "--study-name", "first")
     assert done.code == 0, done.err
     folder = cli.cwd / "nano-hpo-runs" / "first" / "run-001"
     assert f"Report:  {folder}/report.html" in done.out
@@ -76,47 +91,54 @@ def test_two_workers_search_and_leave_every_file(cli):
 
 
 def test_each_worker_got_the_slot_that_was_planned_for_it(cli):
-    done = cli("run", "job.py:quadratic", "-n", 8, "-p", 2, *TRIALS)
+    done = cli("run", "job.py:quadratic", "-n", 8, *TWO, *TRIALS)
     slots = done.json["slots"]
     assert all(slot["got_cpus"] == slot["cpus"] and slot["problems"] == [] for slot in slots)
-    assert slots[0]["cpus"] != slots[1]["cpus"]
+    assert len({slot["cpus"] for slot in slots}) == min(2, len(os.sched_getaffinity(0)))
     assert all(pool["threads"] == slot["threads"] for slot in slots for pool in slot["got_pools"])
     assert any(slot["got_pools"] for slot in slots)
 
 
-@pytest.mark.parametrize("n_kills", [10])
-def test_the_budget_is_exact_although_a_worker_is_killed_every_20_trials(cli, storage_url, n_kills):
-    args = ("run", "job.py:empty", "-n", 200, "-p", 2, "--storage", storage_url, "--study-name", "chaos")
+def test_the_budget_is_exact_although_a_worker_is_killed_every_20_trials(cli, storage_url):
+    args = ("run", "job.py:gated", "-n", 200, *TWO, "--storage", storage_url, "--study-name", "chaos")
     process = cli.start(*args, "--sampler", "random", "--max-retries", 20, *TRIALS)
-    chance = random.Random(0)
-    for kill in range(1, n_kills):
-        wait_for(lambda n=20 * kill: finished(storage_url) >= n, f"{20 * kill} trials", 120)
-        chance.choice(wait_for(lambda: workers_of(process.pid), "a worker")).kill()
+    for number in range(20, 200, 20):
+        kill(lambda number=number: victims(cli, process, number))
+        (cli.cwd / f"through-{number}").touch()
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     trials = optuna.load_study(study_name="chaos", storage=storage_url).get_trials(deepcopy=False)
     assert states(storage_url, "chaos") == {"COMPLETE": 200}
     assert sorted(trial.number for trial in trials) == list(range(200))
-    assert json.loads(out)["counts"] == {"COMPLETE": 200}
+    summary = json.loads(out)
+    assert summary["counts"] == {"COMPLETE": 200}
+    assert sum(slot["n_lost"] for slot in summary["slots"]) >= 5  # those that were killed in a trial
 
 
-def finished(url: str) -> int:
-    """How many trials the study "chaos" has finished; 0 before it is there."""
-    import sqlalchemy as sa
+def victims(cli, process, number: int) -> list[psutil.Process]:
+    """Once somebody is at the gate of that trial: in turns this worker, and the other, whatever it does."""
+    gate = cli.cwd / f"at-{number}"
+    at_gate = gate.read_text() if gate.exists() else ""
+    if not at_gate.endswith("\n"):
+        return []
+    is_its_turn = number % 40 == 20
+    return [worker for worker in workers_of(process.pid) if (worker.pid == int(at_gate)) is is_its_turn]
 
-    engine = sa.create_engine(url)
-    try:
-        with engine.connect() as connection:
-            query = "SELECT COUNT(*) FROM trials WHERE state = 'COMPLETE'"
-            return int(connection.execute(sa.text(query)).scalar_one())
-    except sa.exc.DBAPIError:
-        return 0
-    finally:
-        engine.dispose()
+
+def kill(find) -> None:
+    """Kill the first process found; another when that has just ended by itself."""
+    while True:
+        victim = wait_for(find, "a worker to kill")[0]
+        try:
+            victim.kill()
+        except psutil.NoSuchProcess:
+            continue
+        wait_for(lambda victim=victim: has_ended(victim), "its end")
+        return
 
 
 def test_a_trial_whose_worker_died_is_tried_again_with_its_parameters(cli):
-    done = cli("run", "job.py:dies_once", "-n", 6, "-p", 2, "--draw", "none")
+    done = cli("run", "job.py:dies_once", "-n", 6, *TWO, "--draw", "none")
     assert done.code == 0
     assert "Trial 2 lost its worker" in done.err
     assert "SIGKILL" in done.err
@@ -128,7 +150,7 @@ def test_a_trial_whose_worker_died_is_tried_again_with_its_parameters(cli):
 
 
 def test_a_trial_that_kills_every_worker_is_failed_and_the_run_goes_on(cli):
-    done = cli("run", "job.py:always_dies", "-n", 5, "-p", 2, "--max-retries", 1, "--draw", "none", "--json")
+    done = cli("run", "job.py:always_dies", "-n", 5, *TWO, "--max-retries", 1, "--draw", "none", "--json")
     assert done.code == 0
     assert "Trial 1 has lost too many workers" in done.err
     assert done.json["counts"] == {"COMPLETE": 4, "FAIL": 1}
@@ -136,22 +158,22 @@ def test_a_trial_that_kills_every_worker_is_failed_and_the_run_goes_on(cli):
 
 
 def test_a_killed_run_is_finished_by_the_same_command(cli):
-    cli.env["SLOW_S"] = "0.3"
-    args = ("run", "job.py:slow", "-n", 8, "-p", 2, *TRIALS)
+    cli.env["HELD_FROM"] = "3"
+    args = ("run", "job.py:held", "-n", 8, *TWO, *TRIALS)
     process = cli.start(*args)
-    wait_for(lambda: (cli.cwd / "began-3").exists(), "trial 3")
+    wait_for_trials(cli, 3, 4)
     workers = workers_of(process.pid)
     process.kill()
     process.communicate()
-    wait_for(
-        lambda: not any(w.is_running() and w.status() != "zombie" for w in workers), "its workers to die too"
-    )
+    wait_for(lambda: all(map(has_ended, workers)), "its workers to die too")
+    url = embedded(cli, study="job-held")
+    assert (len(workers), states(url, "job-held")) == (2, {"RUNNING": 2, "COMPLETE": 3})
+    (cli.cwd / "go").touch()
     done = cli(*args)
     assert done.code == 0, done.err
-    url = embedded(cli, study="job-slow")
-    assert states(url, "job-slow") == {"COMPLETE": 8}
+    assert states(url, "job-held") == {"COMPLETE": 8}
     assert sorted(
-        trial.number for trial in optuna.load_study(study_name="job-slow", storage=url).trials
+        trial.number for trial in optuna.load_study(study_name="job-held", storage=url).trials
     ) == list(range(8))
     assert len(done.json["runs"]) == 1
 
@@ -183,59 +205,63 @@ def test_resume_finds_the_embedded_study_of_the_last_run(cli):
 
 
 def test_an_interrupt_releases_what_runs_and_writes_the_report(cli):
-    args = ("run", "job.py:slow", "-n", 6, "-p", 2, "--grace", 0, "--draw", "html")
+    args = ("run", "job.py:held", "-n", 6, *TWO, "--grace", 0, "--draw", "html")
     process = cli.start(*args)
-    wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
+    wait_for_trials(cli, 0, 1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "stopped by SIGINT" in err
-    url = embedded(cli, study="job-slow")
-    assert states(url, "job-slow") == {"WAITING": 2}
-    params = [trial.params for trial in optuna.load_study(study_name="job-slow", storage=url).trials]
-    assert (cli.cwd / "nano-hpo-runs" / "job-slow" / "run-001" / "report.html").exists()
-    cli.env["SLOW_S"] = "0"
+    url = embedded(cli, study="job-held")
+    assert states(url, "job-held") == {"WAITING": 2}
+    params = [trial.params for trial in optuna.load_study(study_name="job-held", storage=url).trials]
+    assert (cli.cwd / "nano-hpo-runs" / "job-held" / "run-001" / "report.html").exists()
+    (cli.cwd / "go").touch()
     assert cli(*args).code == 0
-    assert states(url, "job-slow") == {"COMPLETE": 6}
-    again = optuna.load_study(study_name="job-slow", storage=url).trials
+    assert states(url, "job-held") == {"COMPLETE": 6}
+    again = optuna.load_study(study_name="job-held", storage=url).trials
     assert [trial.params for trial in again[:2]] == params
     assert [trial.intermediate_values for trial in again[:2]] == [{0: p["x"]} for p in params]
 
 
 def test_a_running_trial_may_finish_within_the_grace(cli):
-    cli.env["SLOW_S"] = "1.5"
-    process = cli.start("run", "job.py:slow", "-n", 60, "-p", 2, *TRIALS)
-    wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
+    process = cli.start("run", "job.py:held", "-n", 500, *TWO, "--grace", 600, "--draw", "none")
+    wait_for_trials(cli, 0, 1)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    assert any("running trials have 600 s" in line for line in iter(process.stderr.readline, ""))
+    (cli.cwd / "go").touch()
+    process.communicate(timeout=240)
     assert process.returncode == 130
     begun = len(list(cli.cwd.glob("began-*")))
-    assert 2 <= begun < 60
-    assert states(embedded(cli, study="job-slow"), "job-slow") == {"COMPLETE": begun}
+    assert 2 <= begun < 500  # the word to stop may reach a worker a little after the note reaches us
+    assert states(embedded(cli, study="job-held"), "job-held") == {"COMPLETE": begun}
 
 
 def test_a_second_interrupt_stops_at_once_and_leaves_nothing_running(cli):
-    process = cli.start("run", "job.py:slow", "-n", 6, "-p", 2, "--grace", 600, "--draw", "none")
-    wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
+    process = cli.start("run", "job.py:held", "-n", 6, *TWO, "--grace", 600, "--draw", "none")
+    wait_for_trials(cli, 0, 1)
     workers = workers_of(process.pid)
     process.send_signal(signal.SIGINT)
     assert any("Again: stop at once" in line for line in iter(process.stderr.readline, ""))
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert process.returncode == 130
-    assert not any(worker.is_running() for worker in workers)
-    assert states(embedded(cli, study="job-slow"), "job-slow") == {"WAITING": 2}
+    assert [has_ended(worker) for worker in workers] == [True, True]
+    assert states(embedded(cli, study="job-held"), "job-held") == {"WAITING": 2}
 
 
 def test_a_timeout_begins_no_further_trial(cli):
     cli.env["SLOW_S"] = "0.2"
-    done = cli("run", "job.py:slow", "--timeout", "1.5", "-p", 2, *TRIALS)
-    assert done.code == 0, done.err
-    assert set(done.json["counts"]) == {"COMPLETE"}
+    for timeout_s in (2, 8, 32, 128):  # on a slow machine the first may pass before a trial begins
+        done = cli("run", "job.py:slow", "--timeout", timeout_s, *TWO, *TRIALS)
+        assert done.code == 0, done.err
+        if done.json["counts"]:
+            break
+    assert done.json["counts"] == {"COMPLETE": len(list(cli.cwd.glob("began-*")))}
 
 
 def test_a_failing_trial_is_a_fail_with_its_traceback_in_the_log(cli):
-    done = cli("run", "job.py:every_third_fails", "-n", 7, "-p", 2, "--draw", "none")
+    done = cli("run", "job.py:every_third_fails", "-n", 7, *TWO, "--draw", "none")
     assert done.code == 0
     assert "Trial 3 failed: RuntimeError: trial 3" in done.err
     folder = cli.cwd / "nano-hpo-runs" / "job-every_third_fails" / "run-001"
@@ -245,10 +271,10 @@ def test_a_failing_trial_is_a_fail_with_its_traceback_in_the_log(cli):
 
 
 def test_a_search_whose_first_trials_all_fail_alike_stops_early_and_says_why(cli):
-    done = cli("run", "job.py:bad", "-n", 100, "-p", 2, "--draw", "none")
+    done = cli("run", "job.py:bad", "-n", 100, *TWO, "--draw", "none")
     assert done.code == 1
     assert "all failed alike (ValueError: no such layer)" in done.err
-    assert states(embedded(cli, study="job-bad"), "job-bad")["FAIL"] < 10
+    assert 5 <= states(embedded(cli, study="job-bad"), "job-bad")["FAIL"] < 30
 
 
 def test_an_objective_that_returns_nothing_says_so(cli):
@@ -299,21 +325,20 @@ def test_several_objectives_give_a_pareto_front(cli):
 
 
 def test_the_same_command_twice_at_once_is_refused_the_second_time(cli):
-    args = ("run", "job.py:slow", "-n", 6, "--grace", 0, *TRIALS)
+    args = ("run", "job.py:held", "-n", 6, "--grace", 0, *TRIALS)
     process = cli.start(*args)
-    wait_for(lambda: (cli.cwd / "began-0").exists(), "the first")
+    wait_for_trials(cli, 0)
     second = cli(*args)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert second.code == 2
     assert f"process {process.pid}" in second.err
 
 
 def test_a_run_id_finds_its_run_from_any_folder_and_is_used_once(cli, storage_url):
-    cli.env["SLOW_S"] = "60"
     args = (
         "run",
-        "job.py:slow",
+        "job.py:held",
         "-n",
         3,
         "--storage",
@@ -324,10 +349,10 @@ def test_a_run_id_finds_its_run_from_any_folder_and_is_used_once(cli, storage_ur
         "night",
     )
     process = cli.start(*args, "--grace", 0, *TRIALS)
-    wait_for(lambda: (cli.cwd / "began-0").exists(), "the first trial")
+    wait_for_trials(cli, 0)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    cli.env["SLOW_S"] = "0"
+    process.communicate(timeout=240)
+    (cli.cwd / "go").touch()
     done = cli(*args, "--run-dir", "elsewhere", *TRIALS)
     assert done.code == 0, done.err
     assert done.json["counts"] == {"COMPLETE": 3}
@@ -338,14 +363,15 @@ def test_a_run_id_finds_its_run_from_any_folder_and_is_used_once(cli, storage_ur
 
 
 def test_a_plain_optuna_worker_may_join_while_a_run_goes_on(cli, storage_url):
-    cli.env["SLOW_S"] = "0.1"
-    process = cli.start(
-        "run", "job.py:slow", "-n", 20, "-p", 2, "--storage", storage_url, "--study-name", "both", *TRIALS
-    )
-    wait_for(lambda: (cli.cwd / "began-1").exists(), "both workers at work")
+    args = ("run", "job.py:held", "-n", 20, *TWO, "--storage", storage_url, "--study-name", "both")
+    process = cli.start(*args, *TRIALS)
+    wait_for_trials(cli, 0, 1)
     study = optuna.load_study(study_name="both", storage=storage_url)
-    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=10)
-    process.communicate(timeout=120)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=5)  # while both are held
+    (cli.cwd / "go").touch()
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=5)  # beside them
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
     assert states(storage_url, "both") == {"COMPLETE": 30}
     trials = optuna.load_study(study_name="both", storage=storage_url).trials
     assert sorted(trial.number for trial in trials) == list(range(30))
@@ -366,7 +392,7 @@ def test_the_dashboard_reads_the_study(cli):
 
 def test_report_rebuilds_everything_from_the_storage_alone(cli, storage_url):
     args = ("--storage", storage_url, "--study-name", "r")
-    cli("run", "job.py:quadratic", "-n", 5, "-p", 2, *args, *TRIALS)
+    cli("run", "job.py:quadratic", "-n", 5, *TWO, *args, *TRIALS)
     done = cli("report", *args, "--run-dir", "again", "--draw", "html", "--json")
     assert done.code == 0, done.err
     assert sum(done.json["counts"].values()) == 5
@@ -383,6 +409,12 @@ def test_a_study_of_plain_optuna_gets_a_report_too(cli):
     assert done.json["counts"] == {"COMPLETE": 4}
 
 
+CRASH = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+os.kill(os.getpid(), 11)
+def f(trial): return 1
+"""
 BAD = [
     (("run", "none.py:objective", "-n", 1), "no file none.py"),
     (("run", "job.py:quadratik", "-n", 1), "it defines empty, quadratic"),
@@ -420,7 +452,7 @@ BAD = [
 @pytest.mark.parametrize(("words", "expected"), BAD, ids=lambda value: " ".join(map(str, value))[:60])
 def test_bad_input_is_one_line_and_exit_code_2_and_writes_nothing(cli, words, expected):
     (cli.cwd / "broken.py").write_text("import no_such_library\ndef f(trial): return 1\n")
-    (cli.cwd / "crash.py").write_text("import os\nos.kill(os.getpid(), 11)\ndef f(trial): return 1\n")
+    (cli.cwd / "crash.py").write_text(CRASH)
     before = files(cli.cwd)
     done = cli(*words)
     assert done.code == 2, done
@@ -453,14 +485,15 @@ def test_a_password_appears_in_no_file_and_no_command_line_of_a_run(cli, mariadb
     url = mariadb.create_database()
     mariadb.execute("CREATE USER IF NOT EXISTS 'keeper'@'localhost' IDENTIFIED BY 's3cr3t'")
     mariadb.execute("GRANT ALL ON *.* TO 'keeper'@'localhost'")
-    cli.env |= {"NANO_HPO_STORAGE": url.replace("root@", "keeper:s3cr3t@"), "SLOW_S": "1"}
-    process = cli.start("run", "job.py:slow", "-n", 2, "-p", 2, "--study-name", "secret", *TRIALS)
-    wait_for(lambda: (cli.cwd / "began-0").exists(), "the first trial")
+    cli.env["NANO_HPO_STORAGE"] = url.replace("root@", "keeper:s3cr3t@")
+    process = cli.start("run", "job.py:held", "-n", 2, *TWO, "--study-name", "secret", *TRIALS)
+    wait_for_trials(cli, 0, 1)
     children = psutil.Process(process.pid).children(recursive=True)
     lines = [" ".join(child.cmdline()) for child in children]
-    out, err = process.communicate(timeout=60)
+    (cli.cwd / "go").touch()
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    assert lines
+    assert sum("orchestrator.worker" in line for line in lines) == 2
     assert not any("s3cr3t" in text for text in [*lines, out, err])
     written = [path for path in files(cli.cwd) if path.is_file()]
     assert not any(b"s3cr3t" in path.read_bytes() for path in written)
@@ -468,15 +501,12 @@ def test_a_password_appears_in_no_file_and_no_command_line_of_a_run(cli, mariadb
     assert "keeper:***@" in run["spec"]["storage_url"]
 
 
-def test_bind_runs_a_command_inside_a_slot(cli):
-    cpus = sorted(os.sched_getaffinity(0))
-    if len(cpus) < 2:
-        pytest.skip("one CPU only: there is no slot 1")
+def test_bind_runs_a_command_inside_each_slot(cli):
     code = "import os; print(sorted(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'])"
-    done = cli("bind", "-p", len(cpus), "--slot", 1, "--", "python3", "-c", code)
-    assert done.code == 0, done.err
-    assert done.out.split("]")[0].count(",") == 0
-    assert done.out.strip().endswith(" 1")
+    for slot in cli("topology", *TWO, "--json").json["slots"]:
+        done = cli("bind", *TWO, "--slot", slot["index"], "--", sys.executable, "-c", code)
+        assert done.code == 0, done.err
+        assert done.out == f"{slot['pus']} {slot['threads']}\n"
 
 
 def test_topology_as_json_has_the_documented_shape(cli):
