@@ -23,6 +23,7 @@ T = TypeVar("T")
 log = logging.getLogger("nano_hpo")
 
 PATIENCE_S = 300.0
+HASTE_S = 1.0
 _LOG_AT_S = 0.64  # the delay at which an outage is worth a line: about a second after its beginning
 # MySQL: deadlock, lock wait, too many connections, gone away, lost connection, shutdown, cannot connect.
 _PASSING_MYSQL = {1213, 1205, 1040, 2006, 2013, 1053, 2002, 2003}
@@ -49,8 +50,8 @@ class Database:
 
     @contextmanager
     def hasty(self) -> Iterator[None]:
-        """In this block nothing is repeated: for what can as well be done a little later."""
-        before, self._patience_s = self._patience_s, 0.0
+        """In this block things are repeated for a moment only: what is in it can be done later as well."""
+        before, self._patience_s = self._patience_s, HASTE_S
         try:
             yield
         finally:

@@ -161,12 +161,13 @@ def slow(trial):
     return x
 
 def held(trial):
-    # From trial number HELD_FROM on they wait for the file `go`.
+    # HELD="3:go 20:end": from trial 3 on they wait for the file `go`, from trial 20 on for `end` as well.
     x = trial.suggest_float("x", 0, 1)
     trial.report(x, 0)
     Path(f"began-{trial.number}").touch()
-    while trial.number >= int(os.environ.get("HELD_FROM", "0")) and not Path("go").exists():
-        time.sleep(0.02)
+    for number, _, file in (gate.partition(":") for gate in os.environ.get("HELD", "0:go").split()):
+        while trial.number >= int(number) and not Path(file).exists():
+            time.sleep(0.02)
     return x
 
 def gated(trial):

@@ -158,7 +158,7 @@ def test_a_trial_that_kills_every_worker_is_failed_and_the_run_goes_on(cli):
 
 
 def test_a_killed_run_is_finished_by_the_same_command(cli):
-    cli.env["HELD_FROM"] = "3"
+    cli.env["HELD"] = "3:go"
     args = ("run", "job.py:held", "-n", 8, *TWO, *TRIALS)
     process = cli.start(*args)
     wait_for_trials(cli, 3, 4)
@@ -363,6 +363,8 @@ def test_a_run_id_finds_its_run_from_any_folder_and_is_used_once(cli, storage_ur
 
 
 def test_a_plain_optuna_worker_may_join_while_a_run_goes_on(cli, storage_url):
+    # Of the numbers from 20 on the plain worker can take five at most: the run cannot end before it.
+    cli.env["HELD"] = "0:go 20:end"
     args = ("run", "job.py:held", "-n", 20, *TWO, "--storage", storage_url, "--study-name", "both")
     process = cli.start(*args, *TRIALS)
     wait_for_trials(cli, 0, 1)
@@ -370,6 +372,7 @@ def test_a_plain_optuna_worker_may_join_while_a_run_goes_on(cli, storage_url):
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=5)  # while both are held
     (cli.cwd / "go").touch()
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=5)  # beside them
+    (cli.cwd / "end").touch()
     _, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     assert states(storage_url, "both") == {"COMPLETE": 30}
