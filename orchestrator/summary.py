@@ -88,17 +88,20 @@ class Summary:
     def trials_dataframe(self) -> pd.DataFrame:
         """One row per trial: what the user set and sampled, as Optuna's ``Study.trials_dataframe`` names it.
 
-        Optuna's own attributes are left out. Where attempts are known, ``objective_s`` (seconds) and the
-        host, rank and slot of the last attempt stand at the end.
+        Optuna's own attributes are left out, and trials that were added since. Where attempts are known,
+        ``objective_s`` (seconds) and the host, rank and slot of the last attempt stand at the end.
         """
         frame = self.study.trials_dataframe(attrs=_COLUMNS)
-        if not self.attempts or not self.trials:
+        if not self.trials:
+            return frame.head(0)
+        frame = frame[frame["number"].isin({trial.number for trial in self.trials})].reset_index(drop=True)
+        if not self.attempts:
             return frame
         exact_s = self.objective_seconds()
         last = {attempt.trial_number: attempt for attempt in self.attempts}
-        frame["objective_s"] = [exact_s.get(trial.number) for trial in self.trials]
+        frame["objective_s"] = [exact_s.get(number) for number in frame["number"]]
         for name in ("host", "rank", "slot"):
-            frame[name] = [getattr(last.get(trial.number), name, None) for trial in self.trials]
+            frame[name] = [getattr(last.get(number), name, None) for number in frame["number"]]
         return frame
 
     def as_json(self) -> dict[str, Any]:

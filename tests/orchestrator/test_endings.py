@@ -6,6 +6,8 @@ import signal
 import time
 from dataclasses import replace
 
+import optuna
+
 from orchestrator import search
 
 
@@ -98,3 +100,14 @@ def test_slots_are_known_although_no_trial_has_ended(cli):
 def test_topology_divides_by_itself_into_one_slot_a_core(cli):
     done = cli("topology", "--synthetic", "1 4 2", "-p", "auto", "--json")
     assert [slot["pus"] for slot in done.json["slots"]] == [[0, 4], [1, 5], [2, 6], [3, 7]]
+
+
+def test_a_table_of_trials_is_that_of_its_summary_although_others_go_on(storage_url, tmp_path):
+    place = {"storage": storage_url, "study_name": "s", "run_dir": tmp_path / "r"}
+    summary = search(quadratic, n_trials=3, progress=False, draw="none", **place)
+    study = optuna.load_study(study_name="s", storage=storage_url)
+    study.optimize(quadratic, n_trials=2)
+    frame = summary.trials_dataframe()
+    assert list(frame["number"]) == [0, 1, 2]
+    assert frame["objective_s"].notna().all()
+    assert list(frame["slot"]) == [0, 0, 0]
