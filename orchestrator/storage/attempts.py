@@ -24,9 +24,8 @@ from optuna.trial import TrialState
 
 from orchestrator.storage.database import Database
 from orchestrator.storage.rows import (
-    insert_trial,
+    append_trial,
     keep_params,
-    last_number,
     lock_study,
     now,
     set_attempt,
@@ -95,6 +94,7 @@ class AttemptTable:
         self._database = database
         self._study_id = study_id
         self._none_waits_up_to = -1  # trial id: older trials wait no more, but for those that runs released
+        self._made = -1  # the last trial that a claim has made, perhaps in a transaction that was undone
 
     def claim(self, seat: Seat, token: str) -> int | None:
         """Take a ticket and its trial: one given back first, then one enqueued, then a new one.
@@ -102,7 +102,10 @@ class AttemptTable:
         Returns the trial's id, or None when no ticket is left. Called again with the same token (the
         answer was lost) it returns the same trial.
         """
-        return self._database.write(lambda c: self._claim(c, seat, token))
+        trial_id = self._database.write(lambda c: self._claim(c, seat, token))
+        if trial_id is not None and trial_id == self._made:  # only now is it committed
+            self._none_waits_up_to = trial_id
+        return trial_id
 
     def _claim(self, c: sa.Connection, seat: Seat, token: str) -> int | None:
         lock_study(c, self._study_id)
@@ -113,7 +116,8 @@ class AttemptTable:
         if trial_id is None and self._take_ticket(c, seat.run_id):
             trial_id = self._take_enqueued(c)
             if trial_id is None:
-                trial_id = self._none_waits_up_to = self._new_trial(c)
+                times = (now(), None)
+                trial_id = self._made = append_trial(c, self._study_id, TrialState.RUNNING, times)
         if trial_id is not None:
             self._begin_attempt(c, seat, token, trial_id)
         return trial_id
@@ -156,11 +160,6 @@ class AttemptTable:
             if start_trial(c, trial_id, TrialState.WAITING):
                 return int(trial_id)
         return None
-
-    def _new_trial(self, c: sa.Connection) -> int:
-        last = c.execute(sa.select(last_number(self._study_id))).scalar()
-        number = 0 if last is None else last + 1
-        return insert_trial(c, self._study_id, number, TrialState.RUNNING, datetime_start=now())
 
     def _begin_attempt(self, c: sa.Connection, seat: Seat, token: str, trial_id: int) -> None:
         row = {

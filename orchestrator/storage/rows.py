@@ -58,16 +58,14 @@ def lock_study(c: sa.Connection, study_id: int) -> bool:
     return c.execute(query).scalar() is not None
 
 
-def last_number(study_id: int) -> sa.ScalarSelect[Any]:
-    """The number of a study's newest trial, in SQL: numbers rise with ids, and an index leads to the last."""
+def append_trial(c: sa.Connection, study_id: int, state: TrialState, times: Times) -> int:
+    """Write a new trial of a locked study; its id. Numbers rise with ids, and an index leads to the last."""
     newest = sa.select(trials.c.number).where(trials.c.study_id == study_id)
-    return newest.order_by(trials.c.trial_id.desc()).limit(1).scalar_subquery()
-
-
-def insert_trial(c: sa.Connection, study_id: int, number: int, state: TrialState, **times: Any) -> int:
-    """Write a new trial of a locked study; its id."""
-    row = {"study_id": study_id, "number": number, "state": state, **times}
-    key = c.execute(sa.insert(trials).values(row)).inserted_primary_key
+    last = c.execute(newest.order_by(trials.c.trial_id.desc()).limit(1)).scalar()
+    row = {"study_id": study_id, "number": 0 if last is None else last + 1, "state": state}
+    start, complete = times
+    dates = {"datetime_start": start, "datetime_complete": complete}
+    key = c.execute(sa.insert(trials).values(**row, **dates)).inserted_primary_key
     assert key is not None
     return int(key[0])
 
@@ -129,11 +127,7 @@ def create_trial(c: sa.Connection, study_id: int, template: FrozenTrial | None, 
     """Write a new trial, RUNNING or as the template is; its id. ``KeyError`` when there is no such study."""
     if not lock_study(c, study_id):
         raise KeyError(f"There is no study {study_id}.")
-    last = c.execute(sa.select(last_number(study_id))).scalar()
-    number = 0 if last is None else last + 1
-    state = TrialState.RUNNING if template is None else template.state
-    start, complete = times
-    trial_id = insert_trial(c, study_id, number, state, datetime_start=start, datetime_complete=complete)
+    trial_id = append_trial(c, study_id, TrialState.RUNNING if template is None else template.state, times)
     if template is not None:
         _copy_content(c, trial_id, template)
     return trial_id

@@ -7,6 +7,7 @@ import uuid
 
 import optuna
 import pytest
+import sqlalchemy as sa
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
@@ -203,3 +204,27 @@ def test_a_trial_enqueued_between_claims_is_taken_before_a_new_one(make_ledger):
     storage.create_new_trial(ledger.study_id, waiting)
     assert [claim(), claim()] == [2, 3]
     assert [trial.state for trial in ledger.trials()] == [TrialState.RUNNING] * 4
+
+
+def test_a_trial_enqueued_while_a_claim_was_undone_is_not_overlooked(make_ledger, storage_url, monkeypatch):
+    ledger = make_ledger(3)
+    attempts = ledger.attempts
+    attempts.claim(ledger.seat(), uuid.uuid4().hex)
+    other, undone = open_database(storage_url), []
+
+    def commit(connection) -> None:
+        if connection.engine is ledger.database.engine and not undone:
+            undone.append(True)
+            connection.rollback()  # an SQLite file gives the id that was undone to the next trial
+            waiting = optuna.trial.create_trial(state=TrialState.WAITING)
+            StudyStorage(other).create_new_trial(ledger.study_id, waiting)
+            raise sa.exc.OperationalError("COMMIT", None, Exception("database is locked"))
+        real(connection)
+
+    real = sa.Connection.commit
+    monkeypatch.setattr(sa.Connection, "commit", commit)
+    claimed = [attempts.claim(ledger.seat(), uuid.uuid4().hex) for _ in range(2)]
+    other.close()
+    numbers = [trial.number for trial in ledger.trials() if trial._trial_id in claimed]
+    assert numbers == [1, 2]
+    assert [trial.state for trial in ledger.trials()] == [TrialState.RUNNING] * 3
