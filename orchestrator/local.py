@@ -31,7 +31,8 @@ from orchestrator.storage.attempts import RELEASED, Loss
 from orchestrator.storage.opening import open_database
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED, RunTable
 from orchestrator.storage.study_storage import StudyStorage
-from orchestrator.summary import Summary, summarise
+from orchestrator.summarise import summarise
+from orchestrator.summary import Summary
 from orchestrator.tally import Tally
 from orchestrator.trial_loop import TrialOutcome, run_trials
 

@@ -22,7 +22,8 @@ from orchestrator.run_handle import RunHandle
 from orchestrator.stop import StopRequests
 from orchestrator.storage.database import said
 from orchestrator.storage.runs import FINISHED
-from orchestrator.summary import Summary, summarise
+from orchestrator.summarise import summarise
+from orchestrator.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)

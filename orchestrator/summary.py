@@ -1,22 +1,20 @@
-"""The truthful result of a study: storage in, ``Summary`` out; tables as CSV, JSON and pandas."""
+"""The truthful result of a study, as data and as text: what a search found, how it went, where it ran."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.progress import duration
 from orchestrator.records import AttemptRecord, RunRecord, SlotRecord
 
 if TYPE_CHECKING:
     import pandas as pd
     from optuna import Study
     from optuna.trial import FrozenTrial
-
-    from orchestrator.storage.database import Database
 
 
 _TIMES = ("datetime_start", "datetime_complete", "duration")
@@ -44,14 +42,10 @@ class Summary:
     run_dir: Path | None = None  # where the run wrote its files; None: nothing was written
 
     def __str__(self) -> str:
-        from orchestrator.summary_text import lines
-
-        return "\n".join(lines(self))
+        return "\n".join(_lines(self))
 
     def __repr__(self) -> str:
-        from orchestrator.summary_text import counted
-
-        return f"<Summary of study {self.study.study_name!r}: {len(self.trials)} trials, {counted(self)}>"
+        return f"<Summary of study {self.study.study_name!r}: {len(self.trials)} trials, {_counted(self)}>"
 
     @property
     def best_trial(self) -> FrozenTrial:
@@ -158,64 +152,57 @@ def _plain(data: dict[str, Any]) -> dict[str, Any]:
     return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in data.items()}
 
 
-def summarise(database: Database, study_name: str, url: str, study: Study | None = None) -> Summary:
-    """Read a study and all that is known of its runs from the storage alone.
-
-    A study made by plain Optuna has no runs, attempts and slots. ``KeyError``: there is none of that name.
-    """
-    import optuna
-
-    from orchestrator.storage.history import attempts_of, slots_of
-    from orchestrator.storage.runs import RunTable
-    from orchestrator.storage.study_storage import StudyStorage
-    from orchestrator.storage.url import masked
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = StudyStorage(database)
-    study = study or optuna.load_study(study_name=study_name, storage=storage)
-    study_id = storage.get_study_id_from_name(study_name)
-    keeps_runs = database.keeps_runs()
-    stored = RunTable(database).of_study(study_id) if keeps_runs else []
-    runs = tuple(run.record for run in stored)
-    trials = tuple(study.get_trials(deepcopy=False))
-    attempts = attempts_of(database, study_id) if keeps_runs else ()
-    return Summary(
-        study=study,
-        storage_url=masked(url),
-        trials=trials,
-        best_trials=_best(study, trials),
-        counts=dict(Counter(trial.state.name for trial in trials)),
-        runs=runs,
-        attempts=attempts,
-        slots=slots_of(database, runs[-1].run_id, attempts) if runs else (),
-        wall_s=_covered_s(attempts),
-        trial_s=sum(attempt.objective_s or 0.0 for attempt in attempts) or _durations_s(trials),
-    )
+def _counted(summary: Summary) -> str:
+    """``10 complete, 30 pruned``."""
+    return ", ".join(f"{n} {state.lower()}" for state, n in sorted(summary.counts.items())) or "none"
 
 
-def _best(study: Study, trials: Sequence[FrozenTrial]) -> tuple[FrozenTrial, ...]:
-    from optuna.study import StudyDirection
-    from optuna.trial import TrialState
-
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    if not complete:
-        return ()
-    if len(study.directions) > 1:
-        return tuple(study.best_trials)
-    sign = 1 if study.direction is StudyDirection.MINIMIZE else -1
-    return (min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number)),)
-
-
-def _covered_s(attempts: Sequence[AttemptRecord]) -> float:
-    """The seconds during which at least one attempt was on: the length of the union of them all."""
-    now = datetime.now(UTC).replace(tzinfo=None)
-    spans = sorted((a.start, a.end or now) for a in attempts)
-    covered, until = 0.0, datetime.min
-    for start, end in spans:
-        covered += max(0.0, (end - max(start, until)).total_seconds())
-        until = max(until, end)
-    return covered
+def _lines(summary: Summary) -> Iterator[str]:
+    """Study, trials, best, time and slots, in at most 80 columns where names are short."""
+    states = _counted(summary)
+    yield f"Study:   {summary.study.study_name} in {summary.storage_url}"
+    yield f"Trials:  {len(summary.trials)} ({states})"
+    yield from _best_lines(summary)
+    if summary.wall_s > 0:
+        speed_up = summary.trial_s / summary.wall_s
+        at_once = f" ({speed_up:.2f} at a time)" if speed_up > 1 else ""
+        yield f"Time:    {duration(summary.wall_s)} for {duration(summary.trial_s)} of trials{at_once}"
+    if _had_earlier_launches(summary):
+        yield "Slots of the last launch:"
+    has_ranks = any(slot.rank for slot in summary.slots)
+    for slot in summary.slots:
+        rank = f", rank {slot.rank}" if has_ranks else ""
+        yield f"{f'Slot {slot.slot}{rank}:':8} {_planned_and_got(slot)}"
+        yield f"         {_work(slot)}"
+        yield from (f"         PROBLEM: {problem}" for problem in slot.problems)
 
 
-def _durations_s(trials: Sequence[FrozenTrial]) -> float:
-    return sum(trial.duration.total_seconds() for trial in trials if trial.duration is not None)
+def _had_earlier_launches(summary: Summary) -> bool:
+    """Whether trials of the last run were finished by launches before the last one."""
+    mine = [a for a in summary.attempts if a.run_id == summary.runs[-1].run_id] if summary.runs else []
+    finished = sum(attempt.objective_s is not None for attempt in mine)
+    return bool(summary.slots) and finished > sum(slot.n_trials for slot in summary.slots)
+
+
+def _best_lines(summary: Summary) -> Iterator[str]:
+    if not summary.best_trials:
+        yield "Best:    no trial is complete"
+    for trial in summary.best_trials[:5]:
+        values = ", ".join(f"{value:.6g}" for value in trial.values or ())
+        yield f"Best:    {values} (trial {trial.number})"
+        yield from (f"           {name} = {value}" for name, value in trial.params.items())
+    if len(summary.best_trials) > 5:
+        yield f"         … {len(summary.best_trials)} trials in the Pareto front"
+
+
+def _planned_and_got(slot: SlotRecord) -> str:
+    got = slot.got_cpus or "unknown"
+    threads = "1 thread" if slot.threads == 1 else f"{slot.threads} threads"
+    return f"{slot.host} CPUs {slot.cpus} (got {got}), {threads} (got {slot.pools})"
+
+
+def _work(slot: SlotRecord) -> str:
+    busy = 100 * slot.busy_s / slot.alive_s if slot.alive_s else 0.0
+    trials = "1 trial" if slot.n_trials == 1 else f"{slot.n_trials} trials"
+    lost = f", {slot.n_lost} lost" if slot.n_lost else ""
+    return f"{trials}{lost}, {busy:.0f} % busy"

@@ -32,7 +32,7 @@ def _ending_lines(outcome: Outcome, summary: Summary) -> Iterator[str]:
         yield f"the run is not finished: {ending.reason}. The same command goes on with it."
     elif ending.reason:
         yield f"the run ended: {ending.reason}."
-    elif summary.only_failures:
+    if ending.state == FINISHED and summary.only_failures:
         yield f"all trials of the run failed; their tracebacks are in {outcome.paths.logs}."
     if outcome.written is None and outcome.signals:
         yield "no report was written; 'nano-hpo report' makes one from the storage."

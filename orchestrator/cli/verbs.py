@@ -111,7 +111,7 @@ def report(options: argparse.Namespace) -> int:
     from orchestrator.paths import RunPaths, study_folder
     from orchestrator.results import write_results
     from orchestrator.stored import open_stored
-    from orchestrator.summary import summarise
+    from orchestrator.summarise import summarise
 
     database, url, name = open_stored(options.storage, options.study_name)
 
