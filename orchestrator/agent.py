@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
@@ -22,14 +23,15 @@ from orchestrator.launch import Launch
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.progress import Snapshot, View
 from orchestrator.run_handle import RunHandle
-from orchestrator.slot_worker import STORAGE_FAILED, SlotWorker
+from orchestrator.slot_worker import STORAGE_FAILED, RunningTrial, SlotWorker
 from orchestrator.stop import StopRequests
 from orchestrator.storage.attempts import DATABASE_LOST, RELEASED, Loss
-from orchestrator.storage.database import is_passing, said
+from orchestrator.storage.failures import is_passing, said
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
 from orchestrator.tally import Tally
 
 _BEAT_S = 5.0
+_HOLD_S = 1.0  # how long a worker may hold parameters back
 _TICK_S = 0.25
 _IDLE_TICK_S = 1.0  # how often an agent without work looks whether the others are done
 _MAX_DEATHS = 8  # of the workers of one slot in a row, with no trial finished between
@@ -115,6 +117,7 @@ class Agent:
             self._wait(self._pause_s())
             self._check_deadlines()
             self._beat()
+            self._keep_params()
             if self._ending is None:
                 self._restart_or_give_up()
             self._view.refresh(self._snapshot())
@@ -158,6 +161,7 @@ class Agent:
         assert run is not None
         return WorkOrder(
             storage_url=run.storage_url,
+            storage_patience_s=self._spec.storage_patience_s,
             study_name=self._spec.study_name,
             run_id=run.run_id,
             agent_id=run.agent_id,
@@ -204,15 +208,30 @@ class Agent:
         self._beat_at_s = time.monotonic() + _BEAT_S
         for worker in self._workers:
             worker.sample_memory()
+        self._hastily(self._look_around)
+
+    def _keep_params(self) -> None:
+        """Store parameters that workers have held back for a second, so that other workers see them."""
+        for worker in self._workers:
+            trial = worker.trial
+            if trial is None or time.monotonic() < trial.suggested_s + _HOLD_S or self._is_database_away:
+                continue
+            if self._hastily(partial(_keep_params, trial)):
+                trial.all_is_stored()
+
+    def _hastily(self, action: Callable[[RunHandle], None]) -> bool:
+        """Do what can be done later as well, unless the database is away: the loop must not wait for it."""
+        assert self._run is not None
         try:
-            with self._run.database.hasty():  # the loop must not wait for a database that is away
-                self._look_around(self._run)
+            with self._run.database.hasty():
+                action(self._run)
         except DBAPIError as error:
             if not is_passing(error):
                 raise
             self._say_that_it_is_away(error)
-        else:
-            self._is_database_away = False
+            return False
+        self._is_database_away = False
+        return True
 
     def _say_that_it_is_away(self, error: DBAPIError) -> None:
         if not self._is_database_away:
@@ -239,8 +258,8 @@ class Agent:
         if left is None:
             return
         worker.n_lost += 1
-        params = lost.params if lost is not None else None
-        loss = Loss(self._cause(returncode, exit_text), returncode, worker.peak_rss_mib, params)
+        told = {"params": lost.params, "suggested": lost.suggested} if lost is not None else {}
+        loss = Loss(self._cause(returncode, exit_text), returncode, worker.peak_rss_mib, **told)
         if self._ending is not None:
             self._run.attempts.release(*left, loss)
             return
@@ -343,3 +362,7 @@ class Agent:
             n_slots=len(self._workers),
             directions=self._spec.directions,
         )
+
+
+def _keep_params(trial: RunningTrial, run: RunHandle) -> None:
+    run.attempts.keep_params(trial.token, trial.trial_id, trial.suggested)

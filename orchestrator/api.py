@@ -20,10 +20,18 @@ from orchestrator.progress import Silent, View, view_for_terminal
 from orchestrator.results import Draw
 from orchestrator.run import Outcome, execute
 from orchestrator.sampling import make_pruner, make_sampler, require_packages
-from orchestrator.spec import MAX_RUN_ID, Policy, RunSpec, default_study_name, is_text
-from orchestrator.storage.opening import collation_trap
+from orchestrator.server.automatic import attend, resolved
+from orchestrator.spec import (
+    MAX_RUN_ID,
+    STORAGE_PATIENCE_S,
+    Policy,
+    RunSpec,
+    default_study_name,
+    is_text,
+)
+from orchestrator.storage.advice import warnings_about, warnings_about_file
 from orchestrator.storage.runs import FAILED
-from orchestrator.storage.url import chosen_url
+from orchestrator.storage_url import chosen_url
 from orchestrator.summary import Summary
 
 if TYPE_CHECKING:
@@ -55,6 +63,7 @@ def search(
     keep_binding: bool = False,
     max_retries: int = 3,
     grace_s: float = 30.0,
+    storage_patience_s: float = STORAGE_PATIENCE_S,
     progress: bool = True,
     draw: Draw = "all",
 ) -> Summary:
@@ -71,7 +80,9 @@ def search(
             ``timeout_s`` is needed.
         timeout_s: seconds after which no further trial begins.
         n_parallels: processes; ``"auto"`` is one per usable core.
-        storage: a database URL; the environment variable NANO_HPO_STORAGE stands in.
+        storage: a database URL; the environment variable NANO_HPO_STORAGE stands in. ``"auto:mysql"`` is a
+            private server, its data in ``./nano-hpo-runs/mysql`` (or in DIR of ``"auto:mysql:DIR"``); it is
+            there until this process ends, and longer where somebody else uses it.
         study_name: the study's name; default: from the objective's file and name, as on the command line.
         direction: ``"minimize"`` (default) or ``"maximize"``; ``directions`` for several objectives.
         sampler: a name (see ``orchestrator.sampling.SAMPLERS``) with ``sampler_args``, or an Optuna sampler,
@@ -88,6 +99,7 @@ def search(
         max_retries: how often a trial whose process died is tried again.
         grace_s: seconds that running trials have after the first Ctrl-C; a second one stops at once. (In this
             process: the running trial may finish; a second one raises KeyboardInterrupt.)
+        storage_patience_s: seconds that the database may be away before the run gives up; 0: none.
         progress: show it on standard error.
         draw: "all" (the report, and the plots as PNG files where Chromium is found), "html" (the report) or
             "none" (tables only).
@@ -108,7 +120,7 @@ def search(
         n_trials=n_trials,
         timeout_s=timeout_s,
         n_parallels=usable_cores(os.environ, keep_binding) if n_parallels == "auto" else n_parallels,
-        storage_url=chosen_url(storage),
+        storage_url=chosen_url(storage, may_be_automatic=True),
         directions=_directions(direction, directions),
         sampler=_named(sampler, "sampler", samplers.BaseSampler),
         sampler_args=dict(sampler_args or {}),
@@ -121,6 +133,7 @@ def search(
         keep_binding=keep_binding,
         max_retries=max_retries,
         grace_s=grace_s,
+        storage_patience_s=storage_patience_s,
     )
     tools = {
         name: given
@@ -220,7 +233,6 @@ def launch_run(
     if rank.index > 0:
         view = Silent()  # rank 0 speaks for all
     share = read_share(spec, rank, os.environ)
-    _say_first(view, spec, rank, share)
 
     def replan() -> Launch:
         return plan(spec, rank, share, run_dir, run_id, existing)
@@ -229,17 +241,19 @@ def launch_run(
         ref = reference or pickled_objective(objective, paths.objective)  # type: ignore[arg-type]
         return LoadOrder(ref, _pickled_tools(tools, paths))
 
+    attend(spec.storage_url, rank, view.note)
+    _say_first(view, spec, rank, share, run_dir or Path.cwd())
     return execute(replan, make_order, view, draw)
 
 
-def _say_first(view: View, spec: RunSpec, rank: Rank, share: Share) -> None:
+def _say_first(view: View, spec: RunSpec, rank: Rank, share: Share, folder: Path) -> None:
     """What people should know before a run begins; rank 0 speaks for all."""
     if rank.index > 0:
         return
-    trap = collation_trap(spec.storage_url) if spec.storage_url else None
-    for warning in (*share.partition.warnings, trap):
-        if warning is not None:
-            view.note(f"Warning: {warning}")
+    url = spec.storage_url
+    of_storage = warnings_about(resolved(url)) if url else warnings_about_file(folder)
+    for warning in (*share.partition.warnings, *of_storage):
+        view.note(f"Warning: {warning}")
     if rank.size > 1:
         workers = rank.size * spec.n_parallels
         view.note(f"{rank.size} ranks x {spec.n_parallels} = {workers} workers ({rank.launcher}).")

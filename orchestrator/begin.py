@@ -19,14 +19,15 @@ from orchestrator.run_handle import RunHandle
 from orchestrator.spec import RunSpec
 from orchestrator.storage.database import Database
 from orchestrator.storage.opening import open_database
+from orchestrator.storage.patience import Patience
 from orchestrator.storage.runs import RUNNING, RunTable
 from orchestrator.storage.study_storage import StudyStorage
-from orchestrator.storage.url import masked, sqlite_path
+from orchestrator.storage_url import masked, sqlite_path
 
 
 def begin(launch: Launch) -> RunHandle:
     """Create what is missing (tables, study, run), announce this agent, and return the run."""
-    database = open_database(launch.storage_url)
+    database = open_database(launch.storage_url, Patience(launch.spec.storage_patience_s))
     runs = RunTable(database)
     if launch.continues:
         _reopen(runs, launch)

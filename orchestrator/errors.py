@@ -8,7 +8,8 @@
     │   ├── ObjectiveError   the objective is missing, not callable or does not import
     │   ├── StorageError     the database cannot be reached, refuses us, or its URL is wrong
     │   ├── StudyError       the study exists, is missing or does not match
-    │   └── RunDirError      the run directory cannot be used
+    │   ├── RunDirError      the run directory cannot be used
+    │   └── StudyFileError   the file of an exported study cannot be read or written
     ├── RunFailed            the run stopped early: exit code 1
     └── BudgetSpent          no ticket is left: the normal end of a trial loop
 """
@@ -42,6 +43,10 @@ class StudyError(UserError):
 
 class RunDirError(UserError):
     """The run directory cannot be written or belongs to another run."""
+
+
+class StudyFileError(UserError):
+    """The file of an exported study cannot be read or written, or is not whole."""
 
 
 class RunFailed(OrchestratorError):

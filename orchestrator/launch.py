@@ -20,10 +20,12 @@ from orchestrator.machine import Share
 from orchestrator.paths import RunPaths, next_run, numbered_runs, study_folder
 from orchestrator.records import RunRecord
 from orchestrator.run_handle import is_live
+from orchestrator.server.automatic import resolved
 from orchestrator.spec import RunSpec
+from orchestrator.storage.advice import require_server
 from orchestrator.storage.opening import open_database, require_folder, study_directions
 from orchestrator.storage.runs import FINISHED, RUNNING, RunTable, StoredRun, utc
-from orchestrator.storage.url import masked, sqlite_url
+from orchestrator.storage_url import masked, sqlite_url
 
 Existing = Literal["refuse", "rename"]
 _PATIENCE_S = 120.0  # how long a rank waits for rank 0 to create the run
@@ -63,6 +65,8 @@ def plan(
 
     Rank 0 decides; other ranks wait until the run it creates is there. Raises ``UserError`` in one line.
     """
+    if rank.size > rank.local_size:
+        require_server(resolved(spec.storage_url) if spec.storage_url else None)
     if rank.index > 0:
         return _await_rank_zero(spec, rank, share, run_dir, run_id)
     place = _place(spec, run_dir)
@@ -130,7 +134,7 @@ def _known_run(spec: RunSpec, place: Place, run_id: str | None) -> tuple[str, St
 def _storage_of(spec: RunSpec, place: Place) -> str:
     """The named storage; else the embedded file that ``run.json`` names; else a new one."""
     if spec.storage_url:
-        return spec.storage_url
+        return resolved(spec.storage_url)
     if place.written is not None and place.written.get("embedded"):
         return sqlite_url(place.paths.root / place.written["embedded"])
     return sqlite_url(place.paths.database)

@@ -28,6 +28,7 @@ from orchestrator.slot_worker import RunningTrial
 from orchestrator.spec import RunSpec
 from orchestrator.stop import StopRequests
 from orchestrator.storage.attempts import RELEASED, Loss
+from orchestrator.storage.claims import Claim
 from orchestrator.storage.opening import open_database
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED, RunTable
 from orchestrator.storage.study_storage import StudyStorage
@@ -54,7 +55,9 @@ def search_here(
             run_trials(study, storage, objective, seed, following, following.may_go_on)
         finally:
             if storage.current is not None:  # interrupted in the middle of a trial
-                run.attempts.release(storage.current.token, storage.current.trial_id, Loss(RELEASED))
+                storage.flush()
+                claim = storage.current.claim
+                run.attempts.release(claim.token, claim.trial_id, Loss(RELEASED))
             view.close(following.snapshot())
     following.say_how_it_ended()
     return _end(run, spec, following)
@@ -77,6 +80,7 @@ def _order(spec: RunSpec, run: RunHandle) -> WorkOrder:
     pus = read_allowance(topology).pus
     return WorkOrder(
         storage_url=MEMORY,
+        storage_patience_s=spec.storage_patience_s,
         study_name=spec.study_name,
         run_id=run.run_id,
         agent_id=run.agent_id,
@@ -117,11 +121,17 @@ class _Following:
         in_time = self._spec.timeout_s is None or elapsed_s < self._spec.timeout_s
         return in_time and self.stops.count == 0 and self.tally.all_fail_alike() is None
 
-    def claimed(self, number: int) -> None:
-        self._trial = RunningTrial(number, time.monotonic())
+    def claimed(self, claim: Claim) -> None:
+        self._trial = RunningTrial(claim.number, claim.trial_id, claim.token, time.monotonic())
         self._view.refresh(self.snapshot())
 
     def sampled(self, params: Mapping[str, Any]) -> None:
+        pass
+
+    def suggested(self, name: str, internal: float, distribution: str) -> None:
+        pass
+
+    def stored(self) -> None:
         pass
 
     def reported(self, number: int, step: int, value: float) -> None:

@@ -34,6 +34,7 @@ class WorkOrder:
     """Join a run. It holds the storage URL with its password: it travels by pipe, never in argv or a file."""
 
     storage_url: str
+    storage_patience_s: float
     study_name: str
     run_id: str
     agent_id: str

@@ -43,7 +43,7 @@ def render(summary: Summary, figures: Mapping[str, Plot]) -> str:
     from plotly.offline import get_plotlyjs
 
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters.update(number=number, seconds=seconds, percent=percent, breakable=breakable)
+    page.filters.update(number=number, count=count, seconds=seconds, percent=percent, breakable=breakable)
     template = page.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     content = _content(summary)
     plots = [_plot(_title(name, content["objectives"]), name, plot) for name, plot in figures.items()]
@@ -56,6 +56,11 @@ def number(value: Any) -> str:
     if value is None or value == "":
         return "–"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def count(value: int) -> str:
+    """How many: «950», «100,000», as the plots say it."""
+    return f"{value:,}"
 
 
 def seconds(value: float | None) -> str:
@@ -105,7 +110,7 @@ def _content(summary: Summary) -> dict[str, Any]:
         "storage": summary.storage_url,
         "objectives": _objectives(summary),
         "spec": _settings(summary),
-        "counts": {_STATES.get(state, state.lower()): count for state, count in summary.counts.items()},
+        "counts": {_STATES.get(state, state.lower()): found for state, found in summary.counts.items()},
         "wall_s": summary.wall_s or None,
         "trial_time": _trial_time(summary),
         "speedup": summary.trial_s / summary.wall_s if summary.wall_s > 0 else None,

@@ -13,7 +13,8 @@ from orchestrator.orders import WorkOrder
 from orchestrator.sampling import TrialSeededSampler, make_pruner
 from orchestrator.storage.attempts import Seat
 from orchestrator.storage.database import Database
-from orchestrator.storage.opening import open_database
+from orchestrator.storage.opening import rejoin_database
+from orchestrator.storage.patience import Patience
 from orchestrator.storage.run_storage import Listener, RunStorage
 from orchestrator.storage.study_storage import StudyStorage
 
@@ -36,7 +37,8 @@ def open_run_study(
     ``tools`` may hold "sampler" and "pruner" objects, which then stand instead of those named in the order.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    database = database or open_database(order.storage_url)
+    if database is None:
+        database = rejoin_database(order.storage_url, Patience(order.storage_patience_s))
     study_id = StudyStorage(database).get_study_id_from_name(order.study_name)
     storage = RunStorage(database, study_id, _seat(order), listener)
     sampler = tools.get("sampler")

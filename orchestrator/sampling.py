@@ -18,9 +18,16 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.errors import SpecError
+from orchestrator.flat_pruners import (
+    FlatHyperbandPruner,
+    FlatMedianPruner,
+    FlatPercentilePruner,
+    FlatSuccessiveHalvingPruner,
+)
+from orchestrator.flat_tpe import FlatTPESampler
 
 SAMPLERS: Mapping[str, type[BaseSampler]] = {
-    "tpe": samplers.TPESampler,
+    "tpe": FlatTPESampler,
     "random": samplers.RandomSampler,
     "gp": samplers.GPSampler,
     "cmaes": samplers.CmaEsSampler,
@@ -33,11 +40,11 @@ SAMPLERS: Mapping[str, type[BaseSampler]] = {
 }
 
 PRUNERS: Mapping[str, type[pruners.BasePruner]] = {
-    "median": pruners.MedianPruner,
+    "median": FlatMedianPruner,
     "none": pruners.NopPruner,
-    "percentile": pruners.PercentilePruner,
-    "halving": pruners.SuccessiveHalvingPruner,
-    "hyperband": pruners.HyperbandPruner,
+    "percentile": FlatPercentilePruner,
+    "halving": FlatSuccessiveHalvingPruner,
+    "hyperband": FlatHyperbandPruner,
     "threshold": pruners.ThresholdPruner,
     "patient": pruners.PatientPruner,
     "wilcoxon": pruners.WilcoxonPruner,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -26,10 +27,24 @@ class RunningTrial:
     """The trial that a worker is at, as far as it has said."""
 
     number: int
+    trial_id: int
+    token: str
     since_s: float  # time.monotonic()
     step: int | None = None
     value: float | None = None
     params: Mapping[str, Any] = field(default_factory=dict)  # sampled, perhaps not yet suggested
+    suggested: dict[str, tuple[float, str]] = field(default_factory=dict)  # perhaps not yet stored
+    suggested_s: float = math.inf  # when the first of them came
+
+    def hear_of(self, name: str, internal: float, distribution: str) -> None:
+        """A parameter was suggested that the worker has not stored."""
+        self.suggested[name] = (internal, distribution)
+        self.suggested_s = min(self.suggested_s, time.monotonic())
+
+    def all_is_stored(self) -> None:
+        """All parameters suggested so far are in the database."""
+        self.suggested.clear()
+        self.suggested_s = math.inf
 
 
 @dataclass(slots=True)
@@ -118,9 +133,13 @@ class SlotWorker:
             case "ready":
                 self.is_ready = True
             case "claimed":
-                self.trial = RunningTrial(data["number"], time.monotonic())
+                self.trial = RunningTrial(**data, since_s=time.monotonic())
             case "sampled" if self.trial is not None:
                 self.trial.params = data["params"]
+            case "suggested" if self.trial is not None:
+                self.trial.hear_of(**data)
+            case "stored" if self.trial is not None:
+                self.trial.all_is_stored()
             case "reported" if self.trial is not None:
                 self.trial.step, self.trial.value = data["step"], data["value"]
             case "told":

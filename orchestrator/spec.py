@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.errors import SpecError
-from orchestrator.storage.url import masked
+from orchestrator.storage_url import masked
 
 Policy = Literal["auto", "balanced", "local"]
 DIRECTIONS = ("minimize", "maximize")
 _MAX_STUDY_NAME = 512  # Optuna's column
 MAX_RUN_ID = 191  # the column's width
+STORAGE_PATIENCE_S = 300.0  # how long a database may be away before a run gives up
 MAX_TRIALS = 2**31 - 1  # Optuna's columns are integers of 32 bits
 _NOTHING = type(None)
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -29,6 +30,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "seed": (int, _NOTHING),
     "max_retries": (int,),
     "grace_s": (float, int),
+    "storage_patience_s": (float, int),
 }
 _IDENTITY = (
     "objective",
@@ -71,6 +73,7 @@ class RunSpec:
     keep_binding: bool = False
     max_retries: int = 3
     grace_s: float = 30.0
+    storage_patience_s: float = STORAGE_PATIENCE_S
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run, one line each."""
@@ -116,6 +119,8 @@ class RunSpec:
             raise SpecError(f"max_retries is {self.max_retries}; it must be 0 or more.")
         if not 0 <= self.grace_s < math.inf:
             raise SpecError(f"grace is {self.grace_s} s; it must be 0 or more.")
+        if not 0 <= self.storage_patience_s < math.inf:
+            raise SpecError(f"storage patience is {self.storage_patience_s} s; it must be 0 or more.")
 
     def as_json(self) -> dict[str, Any]:
         """The settings for ``run.json`` and the database: the storage URL is masked."""

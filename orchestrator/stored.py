@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.errors import SpecError, StudyError
 from orchestrator.storage.database import Database
 from orchestrator.storage.opening import open_database, study_names
-from orchestrator.storage.url import chosen_url, masked
+from orchestrator.storage_url import chosen_url, masked
 
 
 def open_stored(storage: str | None, study_name: str | None) -> tuple[Database, str, str]:

@@ -27,7 +27,7 @@ def summarise(database: Database, study_name: str, url: str, study: Study | None
     from orchestrator.storage.history import attempts_of, slots_of
     from orchestrator.storage.runs import RunTable
     from orchestrator.storage.study_storage import StudyStorage
-    from orchestrator.storage.url import masked
+    from orchestrator.storage_url import masked
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = StudyStorage(database)

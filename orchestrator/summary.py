@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.progress import duration
 from orchestrator.records import AttemptRecord, RunRecord, SlotRecord
+from orchestrator.trial_table import trial_table
 
 if TYPE_CHECKING:
     import pandas as pd
     from optuna import Study
     from optuna.trial import FrozenTrial
-
-
-_TIMES = ("datetime_start", "datetime_complete", "duration")
-_COLUMNS = ("number", "value", *_TIMES, "params", "user_attrs", "state")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -85,11 +82,8 @@ class Summary:
         Optuna's own attributes are left out, and trials that were added since. Where attempts are known,
         ``objective_s`` (seconds) and the host, rank and slot of the last attempt stand at the end.
         """
-        frame = self.study.trials_dataframe(attrs=_COLUMNS)
-        if not self.trials:
-            return frame.head(0)
-        frame = frame[frame["number"].isin({trial.number for trial in self.trials})].reset_index(drop=True)
-        if not self.attempts:
+        frame = trial_table(self.study, self.trials)
+        if not self.attempts or not self.trials:
             return frame
         exact_s = self.objective_seconds()
         last = {attempt.trial_number: attempt for attempt in self.attempts}

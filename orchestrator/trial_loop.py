@@ -19,8 +19,9 @@ from orchestrator.errors import BudgetSpent
 from orchestrator.objective import Objective
 from orchestrator.run_study import RunStudy
 from orchestrator.sampling import seed_libraries, stream_seed
-from orchestrator.storage.attempts import CAUSE, StaleAttempt
-from orchestrator.storage.database import is_storage_failure
+from orchestrator.storage.attempts import StaleAttempt
+from orchestrator.storage.claims import Claim
+from orchestrator.storage.failures import is_storage_failure
 from orchestrator.storage.run_storage import RunStorage
 
 log = logging.getLogger("nano_hpo")
@@ -41,7 +42,7 @@ class TrialOutcome:
 class Events(Protocol):
     """Who follows the loop: the agent over a pipe, or the progress view of a search in this process."""
 
-    def claimed(self, number: int) -> None:
+    def claimed(self, claim: Claim) -> None:
         """A trial was claimed."""
 
     def sampled(self, params: Mapping[str, Any]) -> None:
@@ -84,7 +85,9 @@ def run_one(
     events: Events,
 ) -> None:
     """Run the objective on a claimed trial and store its outcome."""
-    events.claimed(trial.number)
+    own = storage.current
+    assert own is not None
+    events.claimed(own.claim)
     start_s = time.monotonic()
     outcome = _sample(trial, events)
     if outcome is None:
@@ -93,7 +96,9 @@ def run_one(
         outcome = evaluate(objective, trial, len(study.directions))
     objective_s = time.monotonic() - start_s
     try:
-        _tell(study, storage, trial, outcome, objective_s)
+        own.cause, own.error, own.objective_s = outcome.cause, _stored_error(outcome), objective_s
+        own.peak_rss_mib = peak_rss_mib()
+        study.tell(trial, outcome.values, outcome.state)
         events.told(trial.number, outcome, objective_s)
     except StaleAttempt:
         log.warning("Trial %d was given to another worker meanwhile; this result is dropped.", trial.number)
@@ -124,7 +129,7 @@ def _sample(trial: Trial, events: Events) -> TrialOutcome | None:
 
 def _raised(trial: Trial, error: BaseException) -> TrialOutcome:
     """A FAIL with its traceback in the log; a failure of the storage is not the trial's and goes on."""
-    if is_storage_failure(error):
+    if is_storage_failure(error) or isinstance(error, StaleAttempt):
         raise error
     log.error("Trial %d raised:", trial.number, exc_info=error)
     return TrialOutcome(TrialState.FAIL, None, "raised", f"{type(error).__name__}: {_text_of(error)}")
@@ -160,18 +165,9 @@ def _refused(number: int, reason: str) -> TrialOutcome:
     return TrialOutcome(TrialState.FAIL, None, "raised", reason)
 
 
-def _tell(
-    study: RunStudy, storage: RunStorage, trial: Trial, outcome: TrialOutcome, objective_s: float
-) -> None:
-    current = storage.current
-    assert current is not None
-    current.cause, current.objective_s = outcome.cause, objective_s
-    current.peak_rss_mib = peak_rss_mib()
-    if outcome.error:
-        storage.set_trial_system_attr(
-            trial._trial_id, CAUSE, f"raised {outcome.error}"[: _RESERVED_ATTRIBUTE_BYTES // 4]
-        )
-    study.tell(trial, outcome.values, outcome.state)
+def _stored_error(outcome: TrialOutcome) -> str:
+    """What is stored with a trial that failed; a character may take four bytes."""
+    return f"raised {outcome.error}"[: _RESERVED_ATTRIBUTE_BYTES // 4] if outcome.error else ""
 
 
 def peak_rss_mib() -> float:

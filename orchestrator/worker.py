@@ -17,11 +17,12 @@ from typing import Any
 
 from affinity import Binding, differences, format_list, observe
 from orchestrator.channel import Channel, keep_private
-from orchestrator.errors import ObjectiveError
+from orchestrator.errors import ObjectiveError, StorageError
 from orchestrator.objective import Objective
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.slot_worker import STORAGE_FAILED
-from orchestrator.storage.database import is_storage_failure
+from orchestrator.storage.claims import Claim
+from orchestrator.storage.failures import is_storage_failure
 from orchestrator.trial_loop import TrialOutcome, run_trials
 
 DONE, UNLOADABLE = 0, 2
@@ -71,7 +72,8 @@ def _work(order: WorkOrder, objective: Objective, tools: Mapping[str, Any], wire
         run_trials(study, storage, objective, order.seed, telling, lambda: _may_go_on(wire))
     except Exception as error:
         traceback.print_exc()
-        return STORAGE_FAILED if is_storage_failure(error) else 1
+        is_storage = isinstance(error, StorageError) or is_storage_failure(error)
+        return STORAGE_FAILED if is_storage else 1
     telling.observed()
     wire.send("done", stop_run=study.stop_requested)
     return DONE
@@ -102,11 +104,17 @@ class _Telling:
         self._binding = binding
         self._has_told = False
 
-    def claimed(self, number: int) -> None:
-        self._wire.send("claimed", number=number)
+    def claimed(self, claim: Claim) -> None:
+        self._wire.send("claimed", number=claim.number, trial_id=claim.trial_id, token=claim.token)
 
     def sampled(self, params: Mapping[str, Any]) -> None:
         self._wire.send("sampled", params=dict(params))
+
+    def suggested(self, name: str, internal: float, distribution: str) -> None:
+        self._wire.send("suggested", name=name, internal=internal, distribution=distribution)
+
+    def stored(self) -> None:
+        self._wire.send("stored")
 
     def reported(self, number: int, step: int, value: float) -> None:
         self._wire.send("reported", number=number, step=step, value=value)

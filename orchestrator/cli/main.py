@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from orchestrator.cli import options
+from orchestrator.cli import db, doctor, options, studies
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -27,6 +27,7 @@ examples:
   nano-hpo run train.py:objective --n-trials 100 --n-parallels 4
   nano-hpo run train.py:objective --n-trials 100 --storage mysql://user@host/db --study-name s
   nano-hpo report --storage mysql://user@host/db --study-name s
+  nano-hpo studies --storage mysql://user@host/db
   nano-hpo topology --n-parallels 4
 
 exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted"""
@@ -98,8 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for add in (options.add_run, options.add_report, options.add_topology, options.add_bind):
+    for add in (options.add_run, options.add_report, options.add_topology, options.add_bind, db.add_db):
         add(verbs)
+    studies.add_verbs(verbs)
+    doctor.add_doctor(verbs)
     return parser
 
 

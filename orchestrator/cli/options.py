@@ -59,7 +59,17 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
 def _add_study(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("study")
     group.add_argument(
-        "--storage", metavar="URL", help=f"{_STORAGE_HELP} (default: an SQLite file of the run)"
+        "--storage",
+        metavar="URL",
+        help=f"{_STORAGE_HELP}; auto:mysql[:DIR]: a private server, see nano-hpo db (default: an SQLite "
+        "file of the run)",
+    )
+    group.add_argument(
+        "--storage-patience",
+        type=float,
+        default=300.0,
+        metavar="S",
+        help="seconds that the database may be away before the run gives up; 0: none (default 300)",
     )
     group.add_argument("--study-name", metavar="NAME", help="default: from the objective's file")
     group.add_argument("--resume", action="store_true", help="a new run on the existing study")

@@ -47,7 +47,7 @@ def _exit_code(outcome: Outcome) -> int:
 def _spec(options: argparse.Namespace) -> RunSpec:
     from orchestrator.objective import file_objective
     from orchestrator.spec import RunSpec, default_study_name
-    from orchestrator.storage.url import chosen_url
+    from orchestrator.storage_url import chosen_url
 
     objective = str(file_objective(options.objective))
     return RunSpec(
@@ -56,7 +56,7 @@ def _spec(options: argparse.Namespace) -> RunSpec:
         n_trials=options.n_trials,
         timeout_s=options.timeout,
         n_parallels=_width(options.n_parallels, options.keep_binding),
-        storage_url=chosen_url(options.storage),
+        storage_url=chosen_url(options.storage, may_be_automatic=True),
         directions=tuple(options.direction or ("minimize",)),
         sampler=options.sampler,
         sampler_args=_arguments(options.sampler_arg, "--sampler-arg"),
@@ -69,6 +69,7 @@ def _spec(options: argparse.Namespace) -> RunSpec:
         keep_binding=options.keep_binding,
         max_retries=options.max_retries,
         grace_s=options.grace,
+        storage_patience_s=options.storage_patience,
     )
 
 

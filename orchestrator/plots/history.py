@@ -25,16 +25,31 @@ def history_figure(view: StudyView, name: str) -> go.Figure:
     """Every value by trial number of a view with one objective; the best so far unless it has a target."""
     if not finite(view.complete(), lambda trial: trial.values[0]):
         raise UndrawableError("No trial is complete with a finite value yet.")
-    figure = optuna.visualization.plot_optimization_history(view, target_name=name)
+    figure, cut = _thinned_history(view, name)
     figure.update_traces(selector={"mode": "lines"}, name="best so far", line={"shape": "hv", "width": 2.5})
     figure.update_traces(selector={"mode": "markers"}, marker={"size": 6, "opacity": 0.65})
     if view.target is not None:  # nobody said which direction of a target is better
         figure.data = [trace for trace in figure.data if trace.mode != "lines"]
-    notes = [*not_shown(view), *thin.thin_points(figure)]
-    figure = styled(figure, titled("Optimization history", name), notes)
+    figure = styled(figure, titled("Optimization history", name), [*not_shown(view), *cut])
     count_axis(figure, "trial number")
     figure.update_yaxes(title_text=name)
     return figure.update_layout(legend=LEGEND)
+
+
+def _thinned_history(view: StudyView, name: str) -> tuple[go.Figure, list[str]]:
+    """Optuna's figure from the trials that show: those drawn as dots, and those that change the best."""
+    count = len(view.complete())
+    if count <= thin.MAX_POINTS:
+        return optuna.visualization.plot_optimization_history(view, target_name=name), []
+    dots = thin.dots(view)
+    numbers = sorted(dots | thin.records(view))
+    figure = optuna.visualization.plot_optimization_history(view.at_places(numbers), target_name=name)
+    for trace in figure.data:
+        seen = [(numbers[x], y) for x, y in zip(trace.x, trace.y, strict=True)]
+        kept = [point for point in seen if trace.mode == "lines" or point[0] in dots]
+        trace.update(x=[x for x, _ in kept], y=[y for _, y in kept])
+    thin.thin_points(figure)
+    return figure, [f"{len(dots):,} of {count:,} trials are drawn as dots, evenly; the line uses all."]
 
 
 def compared_figure(views: list[StudyView], name: str, error_bar: bool) -> go.Figure:

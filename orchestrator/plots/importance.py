@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from optuna.importance import BaseImportanceEvaluator, PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial
 
+from orchestrator.plots import thin
 from orchestrator.plots.labels import literal
 from orchestrator.plots.style import PLAIN_NAMES, UndrawableError, styled
 from orchestrator.plots.view import StudyView, Target, finite, objective_names
@@ -50,7 +51,31 @@ def importances(
     evaluator: BaseImportanceEvaluator | None = None,
     params: list[str] | None = None,
 ) -> dict[str, float]:
-    """Importances that sum to 1, highest first. Raises UndrawableError where they mean nothing."""
+    """Importances that sum to 1, highest first, from an even sample of a large study's trials.
+
+    Those by value of all parameters, which several plots want, are computed once. Raises UndrawableError
+    where importances mean nothing.
+    """
+    if target is not None or evaluator is not None or params is not None:
+        return _computed(view, target, evaluator or PedAnovaImportanceEvaluator(), params)
+    if view.importances is None:
+        view.importances = _computed(view, None, PedAnovaImportanceEvaluator(), None)
+    return dict(view.importances)
+
+
+def _computed(
+    view: StudyView, target: Target | None, evaluator: BaseImportanceEvaluator, params: list[str] | None
+) -> dict[str, float]:
+    _require_meaning(view, target)
+    found = evaluator.evaluate(thin.even(view), params, target=target)
+    total = float(sum(found.values()))
+    if not total > 0:
+        raise UndrawableError("No parameter sets the best trials apart from the others yet.")
+    ranked = sorted(found.items(), key=lambda item: -item[1])
+    return {name: float(value) / total for name, value in ranked}
+
+
+def _require_meaning(view: StudyView, target: Target | None) -> None:
     values = finite(view.complete(), target or (lambda trial: trial.values[0]))
     if len(values) < 2:
         raise UndrawableError(f"Importance needs two complete trials; there {_is_are(len(values))}.")
@@ -60,12 +85,6 @@ def importances(
         )
     if len(view.labels) < 2:
         raise UndrawableError("Importance compares parameters; fewer than two were searched.")
-    found = (evaluator or PedAnovaImportanceEvaluator()).evaluate(view, params, target=target)
-    total = float(sum(found.values()))
-    if not total > 0:
-        raise UndrawableError("No parameter sets the best trials apart from the others yet.")
-    ranked = sorted(found.items(), key=lambda item: -item[1])
-    return {name: float(value) / total for name, value in ranked}
 
 
 def _is_are(count: int) -> str:
@@ -100,9 +119,9 @@ def value_importance_figure(
 ) -> go.Figure:
     """What decides about the values of a view with one objective; the evaluator stands in the title."""
     used = evaluator or PedAnovaImportanceEvaluator()
-    values = importances(view, evaluator=used, params=params)
+    values = importances(view, evaluator=evaluator, params=params)
     title = f"Importance for {_article(name)} ({evaluator_name(used)})"
-    return importance_figure({name: (view, values)}, title, [*meaning(view, name, used), *_few(view)])
+    return importance_figure({name: (view, values)}, title, [*meaning(view, name, used), *_basis(view)])
 
 
 def several_importances_figure(
@@ -115,7 +134,7 @@ def several_importances_figure(
         part = view.of_objective(index)
         groups[name] = (part, importances(part, evaluator=used, params=params))
     title = f"Importance for each objective ({evaluator_name(used)})"
-    return importance_figure(groups, title, [*meaning(view, "each objective", used), *_few(view)])
+    return importance_figure(groups, title, [*meaning(view, "each objective", used), *_basis(view)])
 
 
 def meaning(view: StudyView, name: str, evaluator: BaseImportanceEvaluator) -> list[str]:
@@ -131,9 +150,12 @@ def _article(name: str) -> str:
     return "the value" if name in PLAIN_NAMES else name
 
 
-def _few(view: StudyView) -> list[str]:
+def _basis(view: StudyView) -> list[str]:
+    """What a reader must know of the number of trials: that there are few, or a sample of many."""
     count = len(view.complete())
-    return [f"From {count} complete trials only: a hint, not a finding."] if count < _FEW else []
+    if count < _FEW:
+        return [f"From {count} complete trials only: a hint, not a finding."]
+    return thin.said_of_even(view)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +210,9 @@ def _left_out(kinds: Mapping[int, set[tuple[str, int]]], kept: Mapping[int, floa
 def duration_importance_figure(view: StudyView, attempts: Sequence[AttemptRecord]) -> go.Figure:
     """What makes trials fast: low durations are PED-ANOVA's aim."""
     found = durations(view.complete(), attempts)
-    part = view.only(found.seconds)
+    part = thin.even(view, among=found.seconds)
     values = importances(part, target=lambda trial: found.seconds[trial.number])
     fast = "Which parameters decide whether a trial is among the fastest 10 %."
-    notes = [fast, *found.notes, *_few(part)]
+    notes = [fast, *found.notes, *thin.said_of_even(view, among=found.seconds), *_basis(part)]
     title = "Importance for the duration (PED-ANOVA)"
     return importance_figure({"duration (s)": (part, values)}, title, notes)

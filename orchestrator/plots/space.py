@@ -121,4 +121,6 @@ def _chosen(view: StudyView) -> tuple[list[str], list[str]]:
 
 
 def _varies(trials: list[FrozenTrial], name: str) -> bool:
-    return len({repr(trial.params[name]) for trial in trials if name in trial.params}) > 1
+    seen = (repr(trial.params[name]) for trial in trials if name in trial.params)
+    first = next(seen, None)
+    return any(value != first for value in seen)

@@ -13,6 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.plots.labels import choice_labels, literal, name_labels
+from orchestrator.plots.shown_trial import Labelled, ShownTrial
 from orchestrator.plots.style import quiet
 
 _WITHOUT_VALUE = {s: s for s in ("pruned", "running", "waiting")} | {"fail": "failed"}
@@ -39,9 +40,12 @@ class StudyView(optuna.Study):
         """Copy directions and metric names; nothing is read from the study's storage later."""
         self.source, self.objective, self.target = study, objective, target
         self.originals = {trial.number: trial for trial in trials}
-        self.labels = name_labels({name for trial in self.originals.values() for name in trial.params})
-        self._relabelled: dict[BaseDistribution, tuple[BaseDistribution, dict[str, str]]] = {}
-        self._shown = [self._rebuilt(trial) for trial in self.originals.values()]
+        self.labels = name_labels(_parameter_names(self.originals.values()))
+        self.importances: dict[str, float] | None = None  # by value, once they were computed
+        self._relabelled: dict[int, tuple[BaseDistribution, BaseDistribution, dict[str, str]]] = {}
+        self._shown = [
+            ShownTrial(trial, self._values(trial), self._labelled) for trial in self.originals.values()
+        ]
         with quiet():
             storage = optuna.storages.InMemoryStorage()
             storage.create_new_study(self._aims(), study.study_name)
@@ -52,7 +56,7 @@ class StudyView(optuna.Study):
     def get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """The relabelled trials; never copied, as plots only read them."""
+        """The relabelled trials in order of their numbers; never copied, as plots only read them."""
         return [trial for trial in self._shown if states is None or trial.state in states]
 
     def complete(self) -> list[FrozenTrial]:
@@ -65,6 +69,12 @@ class StudyView(optuna.Study):
             if label in trial.distributions:
                 return trial.distributions[label]
         raise KeyError(label)
+
+    def at_places(self, numbers: Iterable[int]) -> StudyView:
+        """The trials of these numbers, renumbered from 0: some plots of Optuna take a number as a place."""
+        part = self.only(set(numbers))
+        part._shown = [trial.at_place(place) for place, trial in enumerate(part._shown)]
+        return part
 
     def only(self, numbers: Container[int]) -> StudyView:
         """The same study with the trials of these numbers."""
@@ -89,26 +99,14 @@ class StudyView(optuna.Study):
         directions = self.source.directions
         return directions if self.objective is None else [directions[self.objective]]
 
-    def _rebuilt(self, trial: FrozenTrial) -> FrozenTrial:
-        distributions, params = {}, {}
-        for name, value in trial.params.items():
-            distribution, choices = self._relabel(trial.distributions[name])
-            distributions[self.labels[name]] = distribution
-            params[self.labels[name]] = choices.get(value, value) if isinstance(value, str) else value
-        return FrozenTrial(
-            number=trial.number,
-            state=trial.state,
-            value=None,
-            values=self._values(trial),
-            datetime_start=trial.datetime_start,
-            datetime_complete=trial.datetime_complete,
-            params=params,
-            distributions=distributions,
-            user_attrs={},
-            system_attrs=dict(trial.system_attrs),
-            intermediate_values=trial.intermediate_values,
-            trial_id=trial.number,
-        )
+    def _labelled(self, trial: FrozenTrial) -> Labelled:
+        params, distributions = {}, {}
+        stored = trial.params
+        for name, distribution in trial.distributions.items():
+            label, value = self.labels[name], stored[name]
+            distributions[label], choices = self._relabel(distribution)
+            params[label] = choices.get(value, value) if isinstance(value, str) else value
+        return params, distributions
 
     def _values(self, trial: FrozenTrial) -> list[float] | None:
         if self.target is not None:
@@ -117,13 +115,25 @@ class StudyView(optuna.Study):
         return values if values is None or self.objective is None else [values[self.objective]]
 
     def _relabel(self, distribution: BaseDistribution) -> tuple[BaseDistribution, dict[str, str]]:
-        if not isinstance(distribution, CategoricalDistribution):
-            return distribution, {}
-        if distribution not in self._relabelled:
-            labels = choice_labels(distribution.choices)
-            choices = [labels.get(c, c) if isinstance(c, str) else c for c in distribution.choices]
-            self._relabelled[distribution] = (CategoricalDistribution(choices), labels)
-        return self._relabelled[distribution]
+        """The distribution with labels for choices; known by identity, as hashing one takes longer."""
+        known = self._relabelled.get(id(distribution))
+        if known is None:
+            known = self._relabelled[id(distribution)] = (distribution, *_with_labels(distribution))
+        return known[1:]
+
+
+def _with_labels(distribution: BaseDistribution) -> tuple[BaseDistribution, dict[str, str]]:
+    if not isinstance(distribution, CategoricalDistribution):
+        return distribution, {}
+    labels = choice_labels(distribution.choices)
+    choices = [labels.get(c, c) if isinstance(c, str) else c for c in distribution.choices]
+    return CategoricalDistribution(choices), labels
+
+
+def _parameter_names(trials: Iterable[FrozenTrial]) -> set[str]:
+    """Stored trials share their distributions, so each dictionary is looked into once."""
+    different = {id(distributions): distributions for distributions in (t.distributions for t in trials)}
+    return {name for distributions in different.values() for name in distributions}
 
 
 def objective_names(study: optuna.Study) -> list[str]:

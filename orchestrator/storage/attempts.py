@@ -1,4 +1,4 @@
-"""The exact budget: tickets, trials and attempts, each change one transaction.
+"""Attempts as the agents of a run see them: lost ones given back or released, counts and states.
 
 An attempt is one try of one worker at one trial. Its life::
 
@@ -7,16 +7,16 @@ An attempt is one try of one worker at one trial. Its life::
        ├──► returned ──► lost     its worker died; the trial stays RUNNING until another worker takes it
        └──► waiting  ──► lost     the run stopped; the trial is WAITING until the run, or anyone, goes on
 
-A ticket is taken with the trial and stays with it: of a run with ``n_trials`` = N at most N tickets exist,
-and the run is done when N attempts are "ended". All transactions lock the study's row first, as Optuna does
-when it creates a trial, so they are serial per study, on any number of nodes.
+A run is done when N attempts are "ended". Changes of several trials lock the study's row first, as claims do
+(``orchestrator.storage.claims``), so they are serial per study, on any number of nodes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,20 +24,20 @@ from optuna.trial import TrialState
 
 from orchestrator.storage.database import Database
 from orchestrator.storage.rows import (
-    append_trial,
+    PARAM_KEY,
     keep_params,
     lock_study,
     now,
+    param_row,
     set_attempt,
     set_attribute,
     set_trial,
-    start_trial,
-    write_values,
+    write_while_running,
 )
 from orchestrator.storage.schema import (
     attempts,
-    runs,
     trial_intermediate_values,
+    trial_params,
     trial_system_attributes,
     trials,
 )
@@ -46,7 +46,10 @@ CAUSE = "nano:cause"  # the trial's system attribute that says why it ended
 RUNG = "completed_rung_%"  # what the successive-halving pruners keep about an attempt
 RELEASED, DATABASE_LOST = "released", "lost: the database was away"
 UNCOUNTED = (RELEASED, DATABASE_LOST)  # losses that are no sign against the trial
-_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+FINISHED_ELSEWHERE = "finished elsewhere"
+FINISHED_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+Suggested = Mapping[str, tuple[float, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,17 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """How a worker's attempt was lost; ``params`` are relative parameters that were sampled already."""
+    """How a worker's attempt was lost, and what it had told of its trial.
+
+    ``params`` are relative parameters that were sampled already; ``suggested`` those that the objective has
+    asked for and that the worker may not have stored: internal value and distribution (JSON) by name.
+    """
 
     cause: str
     exit_status: int | None = None
     peak_rss_mib: float | None = None
     params: Mapping[str, Any] | None = None
+    suggested: Suggested = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,8 @@ class Result:
     cause: str
     objective_s: float | None = None
     peak_rss_mib: float | None = None
+    error: str = ""  # why it failed, for people
+    complete: datetime = field(default_factory=now)  # naive UTC
 
 
 class StaleAttempt(Exception):
@@ -93,127 +103,6 @@ class AttemptTable:
     def __init__(self, database: Database, study_id: int) -> None:
         self._database = database
         self._study_id = study_id
-        self._none_waits_up_to = -1  # trial id: older trials wait no more, but for those that runs released
-        self._made = -1  # the last trial that a claim has made, perhaps in a transaction that was undone
-
-    def claim(self, seat: Seat, token: str) -> int | None:
-        """Take a ticket and its trial: one given back first, then one enqueued, then a new one.
-
-        Returns the trial's id, or None when no ticket is left. Called again with the same token (the
-        answer was lost) it returns the same trial.
-        """
-        trial_id = self._database.write(lambda c: self._claim(c, seat, token))
-        if trial_id is not None and trial_id == self._made:  # only now is it committed
-            self._none_waits_up_to = trial_id
-        return trial_id
-
-    def _claim(self, c: sa.Connection, seat: Seat, token: str) -> int | None:
-        lock_study(c, self._study_id)
-        known = c.execute(sa.select(attempts.c.trial_id).where(attempts.c.token == token)).scalar()
-        if known is not None:
-            return int(known)
-        trial_id = self._take_returned(c, seat.run_id)
-        if trial_id is None and self._take_ticket(c, seat.run_id):
-            trial_id = self._take_enqueued(c)
-            if trial_id is None:
-                times = (now(), None)
-                trial_id = self._made = append_trial(c, self._study_id, TrialState.RUNNING, times)
-        if trial_id is not None:
-            self._begin_attempt(c, seat, token, trial_id)
-        return trial_id
-
-    def _take_returned(self, c: sa.Connection, run_id: str) -> int | None:
-        query = (
-            sa.select(attempts.c.token, attempts.c.trial_id, attempts.c.state, trials.c.state.label("trial"))
-            .join(trials, trials.c.trial_id == attempts.c.trial_id)
-            .where(attempts.c.run_id == run_id, attempts.c.state.in_(("returned", "waiting")))
-            .order_by(trials.c.number)
-        )
-        for row in c.execute(query).all():
-            if row.trial in _FINISHED:  # by somebody else: it counts
-                set_attempt(c, row.token, state="ended", cause="finished elsewhere")
-                continue
-            expected = TrialState.RUNNING if row.state == "returned" else TrialState.WAITING
-            if start_trial(c, row.trial_id, expected):
-                set_attempt(c, row.token, state="lost")
-                return int(row.trial_id)
-        return None
-
-    def _take_ticket(self, c: sa.Connection, run_id: str) -> bool:
-        left = sa.or_(runs.c.n_trials.is_(None), runs.c.claimed < runs.c.n_trials)
-        statement = (
-            sa.update(runs)
-            .where(runs.c.run_id == run_id, runs.c.state == "running", left)
-            .values(claimed=runs.c.claimed + 1)
-        )
-        return c.execute(statement).rowcount == 1
-
-    def _take_enqueued(self, c: sa.Connection) -> int | None:
-        """A trial that somebody enqueued; only those are looked at that are newer than the last new one."""
-        waiting = sa.and_(
-            trials.c.study_id == self._study_id,
-            trials.c.trial_id > self._none_waits_up_to,
-            trials.c.state == TrialState.WAITING,
-        )
-        query = sa.select(trials.c.trial_id).where(waiting).order_by(trials.c.number)
-        for trial_id in c.execute(query).scalars().all():
-            if start_trial(c, trial_id, TrialState.WAITING):
-                return int(trial_id)
-        return None
-
-    def _begin_attempt(self, c: sa.Connection, seat: Seat, token: str, trial_id: int) -> None:
-        row = {
-            "token": token,
-            "trial_id": trial_id,
-            "run_id": seat.run_id,
-            "agent_id": seat.agent_id,
-            "slot": seat.slot,
-            "cpus": seat.cpus,
-            "cpu_model": seat.cpu_model,
-            "slot_width": seat.slot_width,
-            "pid": seat.pid,
-            "state": "running",
-            "start_s": time.time(),
-        }
-        c.execute(sa.insert(attempts).values(row))
-
-    def finish(self, token: str, trial_id: int, result: Result) -> None:
-        """End attempt and trial together.
-
-        Raises :class:`StaleAttempt` when the attempt is no longer ours. Called again after a lost answer it
-        sees its own work and returns.
-        """
-        self._database.write(lambda c: self._finish(c, token, trial_id, result))
-
-    def _finish(self, c: sa.Connection, token: str, trial_id: int, result: Result) -> None:
-        lock_study(c, self._study_id)
-        state = c.execute(sa.select(attempts.c.state).where(attempts.c.token == token)).scalar()
-        if state == "ended":
-            return
-        if state != "running":
-            raise StaleAttempt(f"the attempt is {state}")
-        self._end_attempt(c, token, result)
-        self._end_trial(c, trial_id, result)
-
-    def _end_attempt(self, c: sa.Connection, token: str, result: Result) -> None:
-        set_attempt(
-            c,
-            token,
-            state="ended",
-            end_s=time.time(),
-            objective_s=result.objective_s,
-            cause=result.cause,
-            peak_rss_mib=result.peak_rss_mib,
-        )
-
-    def _end_trial(self, c: sa.Connection, trial_id: int, result: Result) -> None:
-        changed = c.execute(
-            sa.update(trials)
-            .where(trials.c.trial_id == trial_id, trials.c.state == TrialState.RUNNING)
-            .values(state=result.state, datetime_complete=now())
-        )
-        if changed.rowcount and result.values is not None:  # else somebody else has finished it
-            write_values(c, trial_id, result.values)
 
     def open_attempt(self, agent_id: str, slot: int) -> tuple[str, int] | None:
         """Token and trial id of the attempt that the dead worker of a slot left behind."""
@@ -230,6 +119,15 @@ class AttemptTable:
         )
         rows = self._database.read(lambda c: c.execute(query).all())
         return [(row.agent_id, row.token, int(row.trial_id)) for row in rows]
+
+    def keep_params(self, token: str, trial_id: int, suggested: Suggested) -> None:
+        """Store parameters that a worker has told its agent of; nothing happens if its attempt is over."""
+        self._database.write(lambda c: self._keep_params(c, token, trial_id, suggested))
+
+    def _keep_params(self, c: sa.Connection, token: str, trial_id: int, suggested: Suggested) -> None:
+        rows = [param_row(trial_id, name, *param) for name, param in suggested.items()]
+        if rows:
+            write_while_running(c, token, trial_params, rows, PARAM_KEY, keep=True)
 
     def give_back(self, token: str, trial_id: int, loss: Loss, max_retries: int) -> str:
         """The worker died: the trial goes to the next free worker with its number and parameters.
@@ -259,16 +157,18 @@ class AttemptTable:
         if self._lose(c, token, trial_id, loss, "waiting"):
             set_trial(c, trial_id, state=TrialState.WAITING)
 
-    def _lose(self, c: sa.Connection, token: str, trial_id: int, loss: Loss, state: str) -> bool:
+    def _lose(self, c: sa.Connection, token: str, trial_id: int, loss: Loss, becomes: str) -> bool:
         """End the attempt and clear what would disturb the next; False when it had ended already."""
         lock_study(c, self._study_id)
+        self._keep_params(c, token, trial_id, loss.suggested)
         mine = sa.and_(attempts.c.token == token, attempts.c.state == "running")
-        ended = {"state": state, "end_s": time.time(), "cause": loss.cause}
+        ended = {"state": becomes, "end_s": time.time(), "cause": loss.cause}
         known = {"exit_status": loss.exit_status, "peak_rss_mib": loss.peak_rss_mib}
         if c.execute(sa.update(attempts).where(mine).values(**ended, **known)).rowcount != 1:
             return False
-        if c.execute(sa.select(trials.c.state).where(trials.c.trial_id == trial_id)).scalar() in _FINISHED:
-            set_attempt(c, token, state="ended", cause="finished elsewhere")
+        state = c.execute(sa.select(trials.c.state).where(trials.c.trial_id == trial_id)).scalar()
+        if state in FINISHED_STATES:
+            set_attempt(c, token, state="ended", cause=FINISHED_ELSEWHERE)
             return False
         # Optuna's report() ignores a step that is there already, and rungs would prune the next attempt.
         c.execute(
@@ -326,9 +226,9 @@ class AttemptTable:
                 sa.select(attempts.c.token)
                 .join(trials, trials.c.trial_id == attempts.c.trial_id)
                 .where(attempts.c.run_id == run_id, attempts.c.state.in_(("returned", "waiting")))
-                .where(trials.c.state.in_(_FINISHED))
+                .where(trials.c.state.in_(FINISHED_STATES))
             )
             for token in c.execute(query).scalars().all():
-                set_attempt(c, token, state="ended", cause="finished elsewhere")
+                set_attempt(c, token, state="ended", cause=FINISHED_ELSEWHERE)
 
         self._database.write(work)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-import sqlite3
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import optuna
@@ -18,33 +16,62 @@ from sqlalchemy import exc
 
 from orchestrator.errors import StorageError
 from orchestrator.storage import schema
-from orchestrator.storage.database import Database, said
-from orchestrator.storage.url import masked, scrubbed, sqlite_path
+from orchestrator.storage.database import Database
+from orchestrator.storage.driver import way_to
+from orchestrator.storage.failures import said
+from orchestrator.storage.patience import Patience
+from orchestrator.storage_url import masked, scrubbed, sqlite_path
 
 T = TypeVar("T")
 
-_CONNECT_TIMEOUT_S = 10
-_BUSY_SQLITE_S = 60
 _CREATION_S = 30.0
+# What Optuna's tables (foreign keys, indexes, its migrations) and ours need.
+RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "INDEX", "REFERENCES")
+OPTUNA_TABLES = (*schema.optuna_tables.tables, "version_info", "alembic_version")
+_HINTS: dict[object, str] = {
+    1040: ". See `nano-hpo doctor --storage URL` for its limit",
+    1044: ". The account may not use this database: see `nano-hpo db grant`",
+    1045: ". See user, password and option file",
+    1049: ". Create it: CREATE DATABASE … CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    1226: ". See `nano-hpo doctor --storage URL` for the limits of the account",
+}
 
 
-def open_database(url: str, creates: bool = True) -> Database:
-    """Connect, create Optuna's tables and ours where they are missing.
+def open_database(url: str, patience: Patience | None = None, *, creates: bool = True) -> Database:
+    """Connect, create Optuna's tables and ours where they are missing; ``patience`` is for what comes after.
 
     With ``creates`` off, which is for reading, nothing is created and no right to do so is needed. Raises
     ``StorageError`` in one line, with the URL masked, when that is not possible.
     """
     rdb = _explained(url, lambda: _with_tables(url) if creates else _connected(url, creates=False))
-    _prepare_sqlite(url, rdb.engine)
-    return Database(url, rdb.engine)
+    return Database(url, rdb.engine, patience)
+
+
+def rejoin_database(url: str, patience: Patience) -> Database:
+    """Open a database that is known to be in order, on a single connection from the beginning.
+
+    The patience covers this as well: the server may be restarting, or be full of workers like us. Raises
+    ``StorageError``.
+    """
+    database = Database(url, _explained(url, lambda: _engine(url)), patience)
+    _explained(url, lambda: database.read(lambda c: c.execute(sa.select(1)).scalar()))
+    return database
+
+
+def _engine(url: str, writes: bool = True) -> sa.Engine:
+    way = way_to(url, writes)
+    return sa.create_engine(way.url, **way.arguments)
 
 
 def _connected(url: str, creates: bool) -> RDBStorage:
+    way = way_to(url, creates)
+    template = way.url.replace("{", "{{").replace("}", "}}")  # Optuna takes a URL for a template
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return RDBStorage(
-            _driver_url(url), engine_kwargs=_engine_arguments(url), skip_table_creation=not creates
-        )
+        try:
+            return RDBStorage(template, engine_kwargs=way.arguments, skip_table_creation=not creates)
+        except optuna.exceptions.StorageInternalError as error:  # it hides what the database said
+            raise error.__cause__ or error from None
 
 
 def _with_tables(url: str) -> RDBStorage:
@@ -54,7 +81,9 @@ def _with_tables(url: str) -> RDBStorage:
         try:
             rdb = _connected(url, creates=True)
             schema.nano_tables.create_all(rdb.engine)
-        except (exc.DBAPIError, optuna.exceptions.StorageInternalError) as error:
+        except exc.DBAPIError as error:
+            if lacks_right(error):
+                raise StorageError(_refusal_to_create(url)) from None
             if not _is_made_meanwhile(error) or time.monotonic() > deadline:
                 raise
             time.sleep(random.uniform(0.05, 0.5))
@@ -62,9 +91,42 @@ def _with_tables(url: str) -> RDBStorage:
             return rdb
 
 
-def _is_made_meanwhile(error: BaseException) -> bool:
+def lacks_right(error: exc.DBAPIError) -> bool:
+    """Whether the account may not do what a statement does: MySQL's "command denied", PostgreSQL's 42501."""
+    cause = error.orig
+    code = cause.args[0] if cause is not None and cause.args else None
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return code in (1142, 1143, 1370) or state == "42501"
+
+
+def _refusal_to_create(url: str) -> str:
+    """One line for a user who may not create the tables that are missing: who can, and by what."""
+
+    missing, grant = asked(url, lambda c: (missing_tables(c), grant_for(c, url)))
+    return (
+        f"Storage {masked(url)} lacks {', '.join(missing)}, and this account may not create them. Its "
+        f"administrator may run: {grant}; or somebody who has the right runs a search there once."
+    )
+
+
+def missing_tables(connection: sa.Connection) -> list[str]:
+    """The tables of Optuna and of ours that a database lacks."""
+    there = set(sa.inspect(connection).get_table_names())
+    return [name for name in (*OPTUNA_TABLES, *schema.nano_tables.tables) if name not in there]
+
+
+def grant_for(connection: sa.Connection, url: str) -> str:
+    """The statement that gives this account the rights to create and use the tables."""
+    if not url.startswith(("mysql", "mariadb")):
+        return "GRANT CREATE ON SCHEMA public TO " + str(connection.exec_driver_sql("SELECT user").scalar())
+    account, database = connection.exec_driver_sql("SELECT CURRENT_USER(), DATABASE()").one()
+    name, _, host = account.rpartition("@")
+    return f"GRANT {', '.join(RIGHTS)} ON `{database}`.* TO '{name}'@'{host}'"
+
+
+def _is_made_meanwhile(error: exc.DBAPIError) -> bool:
     """Whether somebody else has just created the table, or the row about its version, that we meant to."""
-    text = str(error.__cause__ or error).lower()
+    text = str(error).lower()
     return any(sign in text for sign in ("already exists", "unique constraint", "duplicate", "is locked"))
 
 
@@ -97,7 +159,7 @@ def collation_trap(url: str) -> str | None:
         "WHERE table_schema = DATABASE() AND table_name = 'trial_params' AND column_name = 'param_name'), "
         "@@collation_database), DATABASE()"
     )
-    collation, database = _asked(url, lambda c: tuple(c.exec_driver_sql(of_names).one()))
+    collation, database = asked(url, lambda c: tuple(c.exec_driver_sql(of_names).one()))
     if collation.startswith("utf8") and collation.endswith("_bin"):
         return None
     made = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
@@ -117,13 +179,12 @@ def _look(url: str, query: sa.Select[Any]) -> list[Any]:
         has_studies = sa.inspect(connection).has_table("studies")
         return list(connection.execute(query).scalars()) if has_studies else []
 
-    return _asked(url, ask)
+    return asked(url, ask)
 
 
-def _asked(url: str, ask: Callable[[sa.Connection], T]) -> T:
+def asked(url: str, ask: Callable[[sa.Connection], T]) -> T:
     """What ``ask`` finds on a connection that is opened for it alone."""
-    plain = _driver_url(url).format()
-    engine = _explained(url, lambda: sa.create_engine(plain, **_engine_arguments(url)))
+    engine = _explained(url, lambda: _engine(url, writes=False))
 
     def connected() -> T:
         with engine.connect() as connection:
@@ -142,42 +203,6 @@ def require_folder(url: str) -> None:
         raise StorageError(f"SQLite file {path}: there is no folder {path.parent}; create it first.")
 
 
-def _driver_url(url: str) -> str:
-    """The URL as SQLAlchemy and Optuna want it: MariaDB by its MySQL dialect, text as utf8mb4."""
-    if url.startswith("mariadb"):
-        url = "mysql" + url.removeprefix("mariadb")
-    if url.startswith("mysql") and "charset=" not in url:
-        url += ("&" if "?" in url else "?") + "charset=utf8mb4"
-    return url.replace("{", "{{").replace("}", "}}")  # Optuna takes a URL for a template
-
-
-def _engine_arguments(url: str) -> dict[str, Any]:
-    if url.startswith("sqlite"):
-        if sqlite_path(url) is None:
-            shared = {"check_same_thread": False}
-            return {"poolclass": sa.pool.StaticPool, "connect_args": shared}
-        return {"connect_args": {"timeout": _BUSY_SQLITE_S}}
-    # No ping before each use: a connection that is gone is noticed by the first statement, which is repeated.
-    pool = {"pool_recycle": 3600, "pool_pre_ping": False}
-    return {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}, **pool}
-
-
-def _prepare_sqlite(url: str, engine: sa.Engine) -> None:
-    """Write-ahead log: readers and the writer do not block each other. A process crash loses nothing;
-    a power cut may lose the last moments (``synchronous=NORMAL``), whose trials are then run again.
-    """
-    if sqlite_path(url) is None:
-        return
-
-    def set_pragmas(connection: Any, _record: Any) -> None:
-        with suppress(sqlite3.OperationalError):  # a file that we may only read
-            connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    sa.event.listen(engine, "connect", set_pragmas)
-    engine.dispose()  # so that the connection made above gets them too
-
-
 def _explained(url: str, action: Callable[[], T]) -> T:
     """Run ``action``; turn what a database or its driver says into one line."""
     try:
@@ -188,11 +213,18 @@ def _explained(url: str, action: Callable[[], T]) -> T:
         raise StorageError(
             f"Storage {masked(url)} is no URL of a database: see host, port and options."
         ) from None
-    except (exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, TypeError) as error:
+    except (exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, TypeError, OSError) as error:
         said_safely = scrubbed(said(error), url)
         raise StorageError(
-            f"Storage {masked(url)} cannot be used: {said_safely}{_socket_hint(url)}"
+            f"Storage {masked(url)} cannot be used: {said_safely}{_hint(url, error)}"
         ) from None
+
+
+def _hint(url: str, error: BaseException) -> str:
+    """The next step, for what people meet most."""
+    cause = getattr(error, "orig", None)
+    code = cause.args[0] if cause is not None and cause.args else None
+    return _socket_hint(url) if code in (2002, 2003) else _HINTS.get(code, "")
 
 
 def _socket_hint(url: str) -> str:

@@ -24,7 +24,12 @@ from orchestrator.storage.schema import (
     trials,
 )
 from orchestrator.storage.stored_trial import Times
-from orchestrator.storage.upsert import upsert
+from orchestrator.storage.upsert import Row, upsert, upsert_while
+
+# The unique keys of what belongs to a trial.
+PARAM_KEY = ("trial_id", "param_name")
+STEP_KEY = ("trial_id", "step")
+ATTRIBUTE_KEY = ("trial_id", "key")
 
 
 def now() -> datetime:
@@ -58,10 +63,15 @@ def lock_study(c: sa.Connection, study_id: int) -> bool:
     return c.execute(query).scalar() is not None
 
 
-def append_trial(c: sa.Connection, study_id: int, state: TrialState, times: Times) -> int:
-    """Write a new trial of a locked study; its id. Numbers rise with ids, and an index leads to the last."""
+def last_number(study_id: int | sa.BindParameter[int]) -> sa.Select[Any]:
+    """The number of the newest trial of a study. Numbers rise with ids, and an index leads to the last."""
     newest = sa.select(trials.c.number).where(trials.c.study_id == study_id)
-    last = c.execute(newest.order_by(trials.c.trial_id.desc()).limit(1)).scalar()
+    return newest.order_by(trials.c.trial_id.desc()).limit(1)
+
+
+def append_trial(c: sa.Connection, study_id: int, state: TrialState, times: Times) -> int:
+    """Write a new trial of a locked study; its id."""
+    last = c.execute(last_number(study_id)).scalar()
     row = {"study_id": study_id, "number": 0 if last is None else last + 1, "state": state}
     start, complete = times
     dates = {"datetime_start": start, "datetime_complete": complete}
@@ -90,10 +100,10 @@ def intermediate_row(trial_id: int, step: int, value: float) -> dict[str, Any]:
     }
 
 
-def param_row(trial_id: int, name: str, internal: float, distribution: BaseDistribution) -> dict[str, Any]:
+def param_row(trial_id: int, name: str, internal: float, distribution_json: str) -> dict[str, Any]:
     """A parameter in Optuna's form."""
-    text = distribution_to_json(distribution)
-    return {"trial_id": trial_id, "param_name": name, "param_value": internal, "distribution_json": text}
+    value = {"param_value": internal, "distribution_json": distribution_json}
+    return {"trial_id": trial_id, "param_name": name, **value}
 
 
 def attribute_row(trial_id: int, key: str, value: Any) -> dict[str, Any]:
@@ -120,7 +130,7 @@ def keep_params(c: sa.Connection, trial_id: int, params: Mapping[str, Any]) -> N
 
 def set_attribute(c: sa.Connection, trial_id: int, key: str, value: Any) -> None:
     """Write a system attribute of a trial over what was there."""
-    upsert(c, trial_system_attributes, [attribute_row(trial_id, key, value)], ["trial_id", "key"])
+    upsert(c, trial_system_attributes, [attribute_row(trial_id, key, value)], ATTRIBUTE_KEY)
 
 
 def create_trial(c: sa.Connection, study_id: int, template: FrozenTrial | None, times: Times) -> int:
@@ -139,8 +149,7 @@ def _copy_content(c: sa.Connection, trial_id: int, template: FrozenTrial) -> Non
     spaces = template.distributions
     rows: dict[sa.Table, list[dict[str, Any]]] = {
         trial_params: [
-            param_row(trial_id, name, spaces[name].to_internal_repr(value), spaces[name])
-            for name, value in template.params.items()
+            _template_param(trial_id, name, value, spaces[name]) for name, value in template.params.items()
         ],
         trial_intermediate_values: [
             intermediate_row(trial_id, step, value) for step, value in template.intermediate_values.items()
@@ -151,6 +160,34 @@ def _copy_content(c: sa.Connection, trial_id: int, template: FrozenTrial) -> Non
     for table, some in rows.items():
         if some:
             c.execute(sa.insert(table), some)
+
+
+def _template_param(trial_id: int, name: str, value: Any, space: BaseDistribution) -> dict[str, Any]:
+    return param_row(trial_id, name, space.to_internal_repr(value), distribution_to_json(space))
+
+
+def _running_attempt() -> sa.Select[Any]:
+    is_running = sa.and_(attempts.c.state == "running", trials.c.state == TrialState.RUNNING)
+    joined = attempts.join(trials, trials.c.trial_id == attempts.c.trial_id)
+    mine = attempts.c.token == sa.bindparam("token")
+    return sa.select(attempts.c.token).select_from(joined).where(mine, is_running)
+
+
+# An attempt that is at work on a running trial: while it is there, its worker may write. In its default
+# isolation MySQL locks what a statement selects to insert, so nobody gives the trial back in between.
+RUNNING_ATTEMPT = _running_attempt()
+
+
+def write_while_running(
+    c: sa.Connection,
+    token: str,
+    table: sa.Table,
+    rows: Sequence[Row],
+    key: tuple[str, ...],
+    keep: bool = False,
+) -> bool:
+    """Write content of a trial in one statement; False when the attempt, or the trial, runs no more."""
+    return upsert_while(c, RUNNING_ATTEMPT, {"token": token}, table, rows, key, keep)
 
 
 def best_trial(study_id: int, direction: StudyDirection) -> sa.Select[Any]:

@@ -2,64 +2,76 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Container, Iterator, Sequence
+import json
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from orchestrator.errors import BudgetSpent
-from orchestrator.storage.attempts import AttemptTable, Result, Seat
+from orchestrator.storage.attempts import Result, Seat
+from orchestrator.storage.claims import Batch, Claims
 from orchestrator.storage.database import Database
-from orchestrator.storage.study_storage import StudyStorage
+from orchestrator.storage.own_trial import RELATIVE, OwnTrial, new_trial
+from orchestrator.storage.rows import ATTRIBUTE_KEY, STEP_KEY, attribute_row, intermediate_row
+from orchestrator.storage.schema import (
+    trial_intermediate_values,
+    trial_system_attributes,
+    trial_user_attributes,
+)
+from orchestrator.storage.study_history import StudyHistory
+from orchestrator.storage.study_storage import StudyStorage, open_storage
 
 
 class Listener(Protocol):
     """Who hears at once what a trial does (the agent, over a pipe; or the progress view)."""
 
+    def suggested(self, name: str, internal: float, distribution: str) -> None:
+        """A parameter was suggested and is not stored yet: its internal value, its distribution as JSON."""
+
+    def stored(self) -> None:
+        """All parameters suggested so far are stored."""
+
     def reported(self, number: int, step: int, value: float) -> None:
         """The objective reported an intermediate value."""
-
-
-@dataclass(slots=True)
-class OpenAttempt:
-    """The attempt that this process is at, and what is known about its end so far."""
-
-    token: str
-    trial_id: int
-    number: int = -1
-    cause: str = "returned"
-    objective_s: float | None = None
-    peak_rss_mib: float | None = None
 
 
 class RunStorage(StudyStorage):
     """The storage of one worker of one run.
 
-    Inside :meth:`ask` a new trial is a claim: ticket and trial in one transaction (``AttemptTable.claim``).
-    Telling the trial ends trial and attempt in one transaction, refused with ``StaleAttempt`` when the
-    attempt was declared lost meanwhile. All else is ``StudyStorage``, with its durability: parameters,
-    reports and attributes are committed when their call returns.
+    Inside :meth:`ask` a new trial is a claim: ticket and trial in one transaction. Telling the trial ends
+    trial and attempt in one transaction. What is written to it between is refused with ``StaleAttempt`` once
+    the attempt was declared lost. The trial itself is kept here: reading it asks no database.
+
+    **Durability.** As ``StudyStorage``'s, but for the parameters of the trial at hand, which are written in
+    one statement with the first report, attribute or end that follows. Until then they are with the agent,
+    which hears of each at once and writes them after a second, or when this process dies. So the loss of a
+    process loses none; the loss of a whole node may lose the parameters of its last second, and the trial is
+    then sampled anew when another node takes it. What TPE tells other workers of a trial
+    (``tpe:relative_params``) is written with the parameters, if not all of it was asked for by then.
     """
 
     def __init__(self, database: Database, study_id: int, seat: Seat, listener: Listener) -> None:
         super().__init__(database)
-        self._attempts = AttemptTable(database, study_id)
+        self._claims = Claims(database, study_id)
         self._seat = seat
         self._listener = listener
         self._asking = False
-        self.current: OpenAttempt | None = None
+        self.current: OwnTrial | None = None
+        self._ended: OwnTrial | None = None  # the trial before, which ``Study.tell`` asks for once more
+
+    def __reduce__(self) -> tuple[Callable[[str], StudyStorage], tuple[str]]:
+        """A copy in another process is a plain storage: it holds no attempt."""
+        self.flush()
+        return open_storage, (self.database.url,)
 
     def ask(self, study: optuna.Study) -> Trial:
         """The next trial of the run; ``BudgetSpent`` when there is none."""
         with self._claiming():
-            trial = study.ask()
-        assert self.current is not None
-        self.current.number = trial.number
-        return trial
+            return study.ask()
 
     @contextmanager
     def _claiming(self) -> Iterator[None]:
@@ -73,12 +85,35 @@ class RunStorage(StudyStorage):
         """Inside :meth:`ask` a claim; elsewhere (``study.enqueue_trial`` in an objective) Optuna's own."""
         if not self._asking or template_trial is not None:
             return super().create_new_trial(study_id, template_trial)
-        token = uuid.uuid4().hex
-        trial_id = self._attempts.claim(self._seat, token)
-        if trial_id is None:
+        claim = self._claims.claim(self._seat)
+        if claim is None:
             raise BudgetSpent("every ticket of the run is taken")
-        self.current = OpenAttempt(token, trial_id)
-        return trial_id
+        history = self.history(study_id)
+        trial = history.one(claim.trial_id) if claim.start is None else new_trial(claim)
+        history.know_times(claim.trial_id, claim.start, None)
+        self._study_of[claim.trial_id] = study_id
+        self.current = OwnTrial(claim, trial)
+        return claim.trial_id
+
+    def history(self, study_id: int) -> StudyHistory:
+        """``StudyStorage``'s, in which the trial at hand is as this process knows it."""
+        history = super().history(study_id)
+        history.own = self._snapshot
+        return history
+
+    def _snapshot(self) -> FrozenTrial | None:
+        return self.current.snapshot() if self.current is not None else None
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Optuna's; the trial at hand without asking the database."""
+        for own in (self.current, self._ended):
+            if own is not None and own.claim.trial_id == trial_id:
+                return own.snapshot()
+        return super().get_trial(trial_id)
+
+    def _mine(self, trial_id: int) -> OwnTrial | None:
+        current = self.current
+        return current if current is not None and current.claim.trial_id == trial_id else None
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -88,22 +123,83 @@ class RunStorage(StudyStorage):
             return []
         return super().get_all_trials(study_id, deepcopy, states)
 
-    def set_trial_state_values(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
-    ) -> bool:
-        """The end of our own trial closes its attempt in the same transaction."""
-        mine = self.current
-        if mine is None or mine.trial_id != trial_id or not state.is_finished():
-            return super().set_trial_state_values(trial_id, state, values)
-        result = Result(state, values, mine.cause, mine.objective_s, mine.peak_rss_mib)
-        self._attempts.finish(mine.token, trial_id, result)
-        return True
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        """Optuna's; that of the trial at hand is held back a little (see the class)."""
+        mine = self._mine(trial_id)
+        if mine is None:
+            super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+            return
+        self.check_distribution(self._study_of_trial(trial_id), param_name, distribution)
+        if param_name not in mine.trial.params:
+            text = mine.hold_param(param_name, param_value_internal, distribution)
+            self._listener.suggested(param_name, param_value_internal, text)
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         """Optuna's, and the listener hears of it."""
-        super().set_trial_intermediate_value(trial_id, step, intermediate_value)
-        if self.current is not None and self.current.trial_id == trial_id:
-            self._listener.reported(self.current.number, step, float(intermediate_value))
+        mine = self._mine(trial_id)
+        if mine is None:
+            super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+            return
+        row = intermediate_row(trial_id, step, intermediate_value)
+        self._write(mine, Batch(trial_intermediate_values, [row], STEP_KEY))
+        mine.trial.intermediate_values[step] = intermediate_value
+        self._listener.reported(mine.claim.number, step, float(intermediate_value))
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Optuna's."""
+        mine = self._mine(trial_id)
+        if mine is None:
+            super().set_trial_user_attr(trial_id, key, value)
+            return
+        row = attribute_row(trial_id, key, value)
+        self._write(mine, Batch(trial_user_attributes, [row], ATTRIBUTE_KEY))
+        mine.trial.user_attrs[key] = json.loads(row["value_json"])
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Optuna's; what TPE says of the trial at hand is held back with its parameters."""
+        mine = self._mine(trial_id)
+        if mine is None:
+            super().set_trial_system_attr(trial_id, key, value)
+        elif key.startswith(RELATIVE):
+            mine.hold_relative(key, value)
+        else:
+            row = attribute_row(trial_id, key, value)
+            self._write(mine, Batch(trial_system_attributes, [row], ATTRIBUTE_KEY))
+            mine.trial.system_attrs[key] = json.loads(row["value_json"])
+
+    def _write(self, mine: OwnTrial, *batches: Batch) -> None:
+        """Write to the trial at hand, with what was held back."""
+        held = mine.held()
+        if held or batches:
+            self._claims.write(mine.claim, [*held, *batches])
+        if mine.holds:
+            mine.is_written()
+            self._listener.stored()
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        if self.current is not None:
+            self._write(self.current)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """The end of the trial at hand closes its attempt in the same transaction."""
+        mine = self._mine(trial_id)
+        if mine is None or not state.is_finished():
+            return super().set_trial_state_values(trial_id, state, values)
+        result = Result(state, values, mine.cause, mine.objective_s, mine.peak_rss_mib, mine.error)
+        history = self.history(self._study_of_trial(trial_id))
+        is_ours = self._claims.finish(mine.claim, result, mine.held())
+        history.know_times(trial_id, mine.claim.start, result.complete)
+        self.current = None
+        if is_ours:
+            mine.end(result)
+            history.end_own(mine.trial)
+            self._ended = mine
+        return True
 
     def leave(self) -> None:
         """The trial is told, or given up: this worker is at none."""

@@ -111,7 +111,7 @@ runs = sa.Table(
     sa.Column("run_id", sa.String(191), primary_key=True),
     sa.Column("study_id", sa.Integer, nullable=False, index=True),
     sa.Column("owner", sa.String(191), nullable=False),
-    sa.Column("spec", sa.Text, nullable=False),
+    sa.Column("spec", sa.Text().with_variant(MEDIUMTEXT, "mysql"), nullable=False),
     sa.Column("spec_hash", sa.String(64), nullable=False),
     sa.Column("seed", sa.BigInteger, nullable=False),
     sa.Column("n_trials", sa.Integer),  # NULL: limited by time alone
@@ -171,7 +171,9 @@ class database_now(FunctionElement[float]):  # noqa: N801 - an SQL function
 
 @compiles(database_now, "mysql")
 def _now_mysql(element: Any, compiler: Any, **kw: Any) -> str:
-    return "UNIX_TIMESTAMP(NOW(6))"
+    # Not UNIX_TIMESTAMP(NOW(6)): where the server's time zone has summer time, NOW() says one hour twice in
+    # autumn, and that clock would leap by 3600 s: all agents dead for a moment, or none for an hour.
+    return "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6)"
 
 
 @compiles(database_now, "sqlite")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution
@@ -26,6 +26,10 @@ class StoredTrial(FrozenTrial):
     Identity, state, times and values are there at once; parameters, attributes and intermediate values are
     read from the database when somebody asks, and then kept. Times are stored as naive UTC and given out as
     naive local time, as Optuna's RDB storage does. Copies and pickles are complete plain ``FrozenTrial``\\ s.
+
+    Optuna 4 stored naive *local* time, and no row says which version wrote it (``version_info`` names the one
+    that set the database up or last upgraded it). Such trials are shown as Optuna 5 shows them, off by their
+    writer's distance from UTC; see :attr:`duration` for what is right all the same.
     """
 
     def __init__(  # not FrozenTrial's: that checks and copies, and there may be 100,000 of these
@@ -134,6 +138,19 @@ class StoredTrial(FrozenTrial):
     @datetime_complete.setter
     def datetime_complete(self, value: datetime | None) -> None:
         self._utc = (self._utc[0], utc(value))
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From start to end as they are stored, so that a change of the clocks between them does no harm.
+
+        Right for trials of Optuna 5 and of ours, and for those of Optuna 4 unless the clocks of its zone were
+        changed meanwhile. None where the end comes before the start: a trial that Optuna 4 began east of
+        Greenwich and Optuna 5 ended. West of it such a trial seems too long, which nothing gives away.
+        """
+        start, complete = self._utc
+        if start is None or complete is None or complete < start:
+            return None
+        return complete - start
 
     def whole(self) -> FrozenTrial:
         """A plain and complete ``FrozenTrial``."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from bisect import insort
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.storage.database import Database
 from orchestrator.storage.schema import trials
-from orchestrator.storage.stored_trial import StoredTrial
+from orchestrator.storage.stored_trial import StoredTrial, utc
 from orchestrator.storage.trial_reader import TrialReader
 
 _PAGE = 2_000  # neighbours that learn a part together
@@ -32,7 +34,10 @@ class StudyHistory:
         self._trials: list[FrozenTrial] = []  # by number
         self._unfinished: dict[int, int] = {}  # trial id: its place in the list
         self._places: dict[int, int] = {}  # trial id: its place
+        self._finished: list[int] = []  # places, in the order in which their ends were learnt
+        self._followers: dict[Hashable, Any] = {}
         self._last_id = -1
+        self.own: Callable[[], FrozenTrial | None] = lambda: None  # the trial that this process alone changes
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -57,14 +62,18 @@ class StudyHistory:
 
     def refresh_in(self, c: sa.Connection) -> list[FrozenTrial]:
         """The same on a connection at hand."""
-        changed = self._reader.read(c, self._may_have_changed())
+        own = self.own()
+        condition = self._may_have_changed()
+        if own is not None:
+            condition = sa.and_(condition, trials.c.trial_id != own._trial_id)
+        changed = self._reader.read(c, condition)
+        if own is not None:
+            insort(changed, own, key=lambda trial: trial._trial_id)
         for trial in changed:
             self._take_in(trial)
         return changed
 
-    def _may_have_changed(self) -> sa.ColumnElement[bool] | None:
-        if self._last_id < 0:
-            return None
+    def _may_have_changed(self) -> sa.ColumnElement[bool]:
         newer: sa.ColumnElement[bool] = trials.c.trial_id > self._last_id
         if not self._unfinished:
             return newer
@@ -79,12 +88,35 @@ class StudyHistory:
             place = self._places[trial_id] = len(self._trials)
             self._trials.append(trial)
             self._last_id = max(self._last_id, trial_id)
-        elif not self._trials[place].state.is_finished():
+        elif self._trials[place].state.is_finished():
+            return
+        else:
             self._trials[place] = trial
         if trial.state.is_finished():
             self._unfinished.pop(trial_id, None)
+            self._finished.append(place)
         else:
             self._unfinished[trial_id] = place
+
+    def end_own(self, trial: FrozenTrial) -> None:
+        """Our own trial has ended: take it in, where its place is known, without reading it again."""
+        if trial._trial_id not in self._places:
+            return
+        times = utc(trial.datetime_start), utc(trial.datetime_complete)
+        pruned_at = trial.last_step if trial.state is TrialState.PRUNED else None
+        is_constrained = any(key.partition(":")[0] == "constraints" for key in trial.system_attrs)
+        stored = StoredTrial(
+            trial._trial_id,
+            trial.number,
+            trial.state,
+            times,
+            trial.values,
+            is_constrained,
+            pruned_at,
+            self,
+        )
+        stored.learn("params", (trial.params, self._reader.distributions.interned(trial.distributions)))
+        self._take_in(stored)
 
     def trials(self, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
         """The trials in order of their numbers, in a list of the caller's own."""
@@ -95,6 +127,19 @@ class StudyHistory:
     def at(self, places: Iterable[int]) -> list[FrozenTrial]:
         """The trials at these places."""
         return [self._trials[place] for place in places]
+
+    def finished_from(self, start: int) -> list[FrozenTrial]:
+        """Finished trials from the ``start``-th on, in the order in which this process learnt of their ends.
+
+        The order only grows, so who follows it keeps the number of those that he has seen.
+        """
+        return self.at(self._finished[start:])
+
+    def follower(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What someone keeps up to date with :meth:`finished_from`: made once, it lives as long as this."""
+        if key not in self._followers:
+            self._followers.setdefault(key, make())
+        return self._followers[key]
 
     def running(self) -> list[FrozenTrial]:
         """The trials that are at work, as they were at the last refresh."""

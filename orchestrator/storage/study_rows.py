@@ -36,13 +36,16 @@ _OF_TRIALS = (
     trial_user_attributes,
     trial_system_attributes,
     trial_heartbeats,
-    attempts,
 )
-_OF_STUDIES = (runs, trials, study_directions, study_user_attributes, study_system_attributes, studies)
+_OF_STUDIES = (study_directions, study_user_attributes, study_system_attributes, studies)
+BATCH = (
+    500  # trials named in one statement; MariaDB takes longer lists for tables and reads other tables whole
+)
 
 
 def insert_study(c: sa.Connection, name: str, directions: Sequence[StudyDirection]) -> int:
     """Write a new study; its id."""
+    _forget_orphans(c)
     key = c.execute(sa.insert(studies).values(study_name=name)).inserted_primary_key
     assert key is not None
     rows = [
@@ -53,15 +56,45 @@ def insert_study(c: sa.Connection, name: str, directions: Sequence[StudyDirectio
     return int(key[0])
 
 
-def delete_study(c: sa.Connection, study_id: int) -> None:
-    """Delete a study with every row that belongs to it, ours included, from the leaves to the root."""
-    mine = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id).scalar_subquery()
-    for table in _OF_TRIALS:
-        c.execute(sa.delete(table).where(table.c.trial_id.in_(mine)))
-    of_runs = sa.select(runs.c.run_id).where(runs.c.study_id == study_id).scalar_subquery()
-    c.execute(sa.delete(agents).where(agents.c.run_id.in_(of_runs)))
+def _forget_orphans(c: sa.Connection) -> None:
+    """Delete rows of ours whose study plain Optuna has deleted: SQLite gives its id to the next study."""
+    query = sa.select(runs.c.run_id).where(runs.c.study_id.not_in(sa.select(studies.c.study_id)))
+    _delete_runs(c, list(c.execute(query).scalars()))
+
+
+def _delete_runs(c: sa.Connection, run_ids: Sequence[str]) -> None:
+    if run_ids:
+        for table in (attempts, agents, runs):
+            c.execute(sa.delete(table).where(table.c.run_id.in_(run_ids)))
+
+
+def delete_study(c: sa.Connection, study_id: int, keeps_runs: bool = True) -> None:
+    """Delete a study with every row that belongs to it, ours included, from the leaves to the root.
+
+    ``keeps_runs`` off: there are no tables of ours.
+    """
+    while delete_newest_trials(c, study_id, keeps_runs):
+        pass
+    if keeps_runs:
+        _delete_runs(
+            c, list(c.execute(sa.select(runs.c.run_id).where(runs.c.study_id == study_id)).scalars())
+        )
     for table in _OF_STUDIES:
         c.execute(sa.delete(table).where(table.c.study_id == study_id))
+
+
+def delete_newest_trials(c: sa.Connection, study_id: int, keeps_runs: bool = True) -> int:
+    """Delete at most ``BATCH`` trials of a study, the newest, with their rows; how many they were.
+
+    They are named one by one: of a subquery MariaDB would make a walk over the whole table, and lock it.
+    """
+    newest = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
+    newest = newest.order_by(trials.c.trial_id.desc()).limit(BATCH)
+    ids = list(c.execute(newest.with_for_update()).scalars())
+    if ids:
+        for table in (*_OF_TRIALS, *((attempts,) if keeps_runs else ()), trials):
+            c.execute(sa.delete(table).where(table.c.trial_id.in_(ids)))
+    return len(ids)
 
 
 def require_study(c: sa.Connection, study_id: int) -> None:

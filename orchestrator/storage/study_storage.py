@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from optuna.distributions import (
     BaseDistribution,
     check_distribution_compatibility,
+    distribution_to_json,
     json_to_distribution,
 )
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
@@ -27,6 +28,7 @@ from orchestrator.storage import study_rows
 from orchestrator.storage.database import Database
 from orchestrator.storage.opening import open_database
 from orchestrator.storage.rows import (
+    PARAM_KEY,
     attribute_row,
     best_trial,
     create_trial,
@@ -57,7 +59,7 @@ def open_storage(url: str) -> StudyStorage:
     Takes the URLs that ``nano-hpo run --storage`` takes. Raises ``StorageError`` in one line, with the
     password masked, when the database cannot be opened.
     """
-    from orchestrator.storage.url import checked
+    from orchestrator.storage_url import checked
 
     return StudyStorage(open_database(checked(url)))
 
@@ -206,19 +208,25 @@ class StudyStorage(BaseStorage):
         distribution: BaseDistribution,
     ) -> None:
         """As Optuna's; a parameter that is there already stays as it is."""
-        row = param_row(trial_id, param_name, param_value_internal, distribution)
+        row = param_row(trial_id, param_name, param_value_internal, distribution_to_json(distribution))
 
         def work(c: sa.Connection) -> None:
             study_id = self._require_updatable(c, trial_id)
             self._check_distribution(c, study_id, param_name, distribution)
-            upsert(c, trial_params, [row], ["trial_id", "param_name"], keep=True)
+            upsert(c, trial_params, [row], PARAM_KEY, keep=True)
 
         self.database.write(work)
+
+    def check_distribution(self, study_id: int, name: str, distribution: BaseDistribution) -> None:
+        """Refuse a distribution that does not go together with that of an earlier trial (``ValueError``)."""
+        if (study_id, name) in self._distributions:
+            check_distribution_compatibility(self._distributions[study_id, name], distribution)
+        else:
+            self.database.read(lambda c: self._check_distribution(c, study_id, name, distribution))
 
     def _check_distribution(
         self, c: sa.Connection, study_id: int, name: str, distribution: BaseDistribution
     ) -> None:
-        """Refuse a distribution that does not go together with that of an earlier trial (``ValueError``)."""
         known = self._distributions.get((study_id, name))
         if known is None:
             joined = trial_params.join(trials, trials.c.trial_id == trial_params.c.trial_id)
@@ -287,7 +295,7 @@ class StudyStorage(BaseStorage):
     def _write_to_trial(self, trial_id: int, table: sa.Table, row: dict[str, Any], key: str) -> None:
         def work(c: sa.Connection) -> None:
             self._require_updatable(c, trial_id)
-            upsert(c, table, [row], ["trial_id", key])
+            upsert(c, table, [row], ("trial_id", key))
 
         self.database.write(work)
 

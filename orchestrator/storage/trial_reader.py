@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.storage.schema import (
@@ -33,6 +33,7 @@ _ROUNDING = timedelta(seconds=1)
 
 _SPECIAL = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
 _FEW = 500  # so many trials are named one by one; more are read as a range of ids
+_DENSE = 4  # a range may hold so many ids for each one asked for
 _BLOCK = 5_000  # trials read at a time: it bounds the memory for their rows
 _TABLES = {
     "params": trial_params,
@@ -108,6 +109,10 @@ class Distributions:
             known = self._by_text[text] = json_to_distribution(text)
         return known
 
+    def interned(self, named: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+        """The same distributions, by name, in the objects that all trials share."""
+        return self.shared({name: self.of(distribution_to_json(one)) for name, one in named.items()})
+
     def shared(self, named: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:
         """One dictionary for all trials whose parameters have these names and distributions."""
         key = tuple((name, id(distribution)) for name, distribution in named.items())
@@ -179,7 +184,8 @@ class TrialReader:
     def _which(self, table: sa.Table, ids: Sequence[int]) -> sa.ColumnElement[bool]:
         """These trials by their ids; a long and dense row of them as a range, within the study."""
         column: sa.ColumnElement[int] = table.c.trial_id
-        if len(ids) <= _FEW:
+        is_dense = ids[-1] - ids[0] < _DENSE * len(ids)
+        if len(ids) <= _FEW or not is_dense:
             return column.in_(ids)
         of_study = sa.select(trials.c.trial_id).where(
             trials.c.study_id == self._study_id, trials.c.trial_id.between(ids[0], ids[-1])

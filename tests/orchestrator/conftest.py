@@ -33,14 +33,27 @@ class Ledger:
 
         return AttemptTable(self.database, self.study_id)
 
+    @property
+    def claims(self):
+        from orchestrator.storage.claims import Claims
+
+        return Claims(self.database, self.study_id)
+
     def seat(self, slot: int = 0):
         from orchestrator.storage.attempts import Seat
 
         return Seat(self.run_id, "agent", slot, "0", "some CPU", 1, os.getpid())
 
     def claim(self, slot: int = 0) -> tuple[str, int | None]:
+        """Token and trial id; no id when there is no ticket left."""
         token = uuid.uuid4().hex
-        return token, self.attempts.claim(self.seat(slot), token)
+        claim = self.claims.claim(self.seat(slot), token)
+        return token, claim.trial_id if claim is not None else None
+
+    def finish(self, token: str, trial_id: int, result: Any) -> None:
+        from orchestrator.storage.claims import Claim
+
+        self.claims.finish(Claim(token, trial_id, 0), result)
 
     def trials(self):
         return StudyStorage(self.database).get_all_trials(self.study_id)

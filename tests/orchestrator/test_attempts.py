@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 
 import optuna
 import pytest
@@ -29,7 +28,8 @@ def test_no_more_trials_are_claimed_than_there_are_tickets(make_ledger):
 def test_a_claim_repeated_with_its_token_gives_the_same_trial(make_ledger):
     ledger = make_ledger(3)
     token, trial_id = ledger.claim()
-    assert ledger.attempts.claim(ledger.seat(), token) == trial_id
+    again = ledger.claims.claim(ledger.seat(), token)
+    assert (again.trial_id, again.number) == (trial_id, 0)
     assert len(ledger.trials()) == 1
 
 
@@ -56,8 +56,7 @@ def test_eight_threads_with_connections_of_their_own_claim_exactly_the_budget(ma
 def test_an_end_stores_state_values_and_attempt_together(make_ledger):
     ledger = make_ledger(1)
     token, trial_id = ledger.claim()
-    ledger.attempts.finish(token, trial_id, DONE)
-    ledger.attempts.finish(token, trial_id, DONE)  # the answer was lost: said again
+    ledger.finish(token, trial_id, DONE)
     (trial,) = ledger.trials()
     assert (trial.state, trial.values) == (TrialState.COMPLETE, [1.5])
     assert trial.datetime_complete is not None
@@ -68,7 +67,7 @@ def test_an_end_stores_state_values_and_attempt_together(make_ledger):
 def test_infinite_values_are_stored_as_optuna_stores_them(make_ledger, value):
     ledger = make_ledger(1)
     token, trial_id = ledger.claim()
-    ledger.attempts.finish(token, trial_id, Result(TrialState.COMPLETE, (value,), "returned"))
+    ledger.finish(token, trial_id, Result(TrialState.COMPLETE, (value,), "returned"))
     assert ledger.trials()[0].value == value
 
 
@@ -101,11 +100,11 @@ def test_the_late_result_of_a_dead_owner_is_refused(make_ledger):
     token, trial_id = ledger.claim()
     ledger.attempts.give_back(token, trial_id, Loss("lost"), 3)
     with pytest.raises(StaleAttempt):
-        ledger.attempts.finish(token, trial_id, DONE)
+        ledger.finish(token, trial_id, DONE)
     second, _ = ledger.claim()
     with pytest.raises(StaleAttempt):
-        ledger.attempts.finish(token, trial_id, DONE)
-    ledger.attempts.finish(second, trial_id, DONE)
+        ledger.finish(token, trial_id, DONE)
+    ledger.finish(second, trial_id, DONE)
     assert ledger.attempts.counts("run") == {"lost": 1, "ended": 1}
 
 
@@ -192,12 +191,12 @@ def test_plain_optuna_and_claims_never_share_a_number(make_ledger, storage_url):
 
 def test_a_trial_enqueued_between_claims_is_taken_before_a_new_one(make_ledger):
     ledger = make_ledger(4)
-    attempts, storage = ledger.attempts, StudyStorage(ledger.database)
+    claims, storage = ledger.claims, StudyStorage(ledger.database)
 
     def claim() -> int:
-        number = attempts.claim(ledger.seat(), uuid.uuid4().hex)
-        assert number is not None
-        return storage.get_trial(number).number
+        claimed = claims.claim(ledger.seat())
+        assert claimed is not None
+        return claimed.number
 
     assert [claim(), claim()] == [0, 1]
     waiting = optuna.trial.create_trial(state=TrialState.WAITING)
@@ -208,8 +207,8 @@ def test_a_trial_enqueued_between_claims_is_taken_before_a_new_one(make_ledger):
 
 def test_a_trial_enqueued_while_a_claim_was_undone_is_not_overlooked(make_ledger, storage_url, monkeypatch):
     ledger = make_ledger(3)
-    attempts = ledger.attempts
-    attempts.claim(ledger.seat(), uuid.uuid4().hex)
+    claims = ledger.claims
+    claims.claim(ledger.seat())
     other, undone = open_database(storage_url), []
 
     def commit(connection) -> None:
@@ -223,8 +222,7 @@ def test_a_trial_enqueued_while_a_claim_was_undone_is_not_overlooked(make_ledger
 
     real = sa.Connection.commit
     monkeypatch.setattr(sa.Connection, "commit", commit)
-    claimed = [attempts.claim(ledger.seat(), uuid.uuid4().hex) for _ in range(2)]
+    claimed = [claims.claim(ledger.seat()) for _ in range(2)]
     other.close()
-    numbers = [trial.number for trial in ledger.trials() if trial._trial_id in claimed]
-    assert numbers == [1, 2]
+    assert [claim.number for claim in claimed] == [1, 2]
     assert [trial.state for trial in ledger.trials()] == [TrialState.RUNNING] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import struct
 import subprocess
 import sys
@@ -9,19 +10,22 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 
 import optuna
 import plotly.graph_objects as go
 import pytest
 
-from orchestrator.plots import Skipped, figures, write_pngs
+from orchestrator.plots import Skipped, figures, thin, write_pngs
 from orchestrator.plots.axes import scale_of, ticks
+from orchestrator.plots.history import history_figure
 from orchestrator.plots.importance import durations
 from orchestrator.plots.labels import choice_labels, name_labels
 from orchestrator.plots.png import find_browser
 from orchestrator.plots.style import UndrawableError
 from orchestrator.plots.thin import MAX_LINES, MAX_PARALLEL, MAX_POINTS, evenly
+from orchestrator.plots.view import StudyView
 from orchestrator.records import AttemptRecord
 from orchestrator.summary import Summary
 
@@ -302,6 +306,62 @@ def test_a_large_study_is_thinned_and_says_so() -> None:
     assert len(plots["parallel_coordinate"].data) <= MAX_PARALLEL + 1
     assert "4 of 6 parameters" in plots["contour"].layout.title.text
     assert sum(len(plot.to_json()) for plot in plots.values() if not isinstance(plot, Skipped)) < 4_000_000
+
+
+def test_the_line_of_the_best_value_of_a_large_study_uses_every_trial() -> None:
+    study = large_study(MAX_POINTS + 1000)
+    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
+    line = next(trace for trace in history_of(study).data if trace.mode == "lines")
+    values = [trial.value for trial in study.trials if trial.value is not None]
+    best = list(accumulate(values, min))
+    changes = [0, *(i for i in range(1, len(best)) if best[i] < best[i - 1])]
+    assert list(zip(line.x, line.y, strict=True)) == [
+        *((number, best[number]) for number in changes),
+        (len(values), best[-1]),
+    ]
+
+
+def test_the_dots_of_a_large_study_are_at_their_trials() -> None:
+    study = large_study(MAX_POINTS + 1000)
+    dots = next(trace for trace in history_of(study).data if trace.mode == "markers")
+    values = {trial.number: trial.value for trial in study.get_trials(deepcopy=False)}
+    assert all(values[number] == value for number, value in zip(dots.x, dots.y, strict=True))
+    assert {0, MAX_POINTS + 999} <= set(dots.x)
+
+
+def history_of(study: optuna.Study) -> go.Figure:
+    return history_figure(StudyView(study, study.get_trials(deepcopy=False)), "objective value")
+
+
+def test_importances_of_many_trials_come_from_a_sample_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thin, "MAX_RANKED", 100)
+    plots = figures(summarized(study_of(parabola, 150)))
+    for name in ("param_importances", "param_importances_duration"):
+        assert "From 100 of 150 complete trials, an even sample." in plots[name].layout.meta["notes"]
+        assert plots[name].layout.title.text.count("an even sample") == 1
+    assert plots["param_importances"].data[0].y[-1] == "x"  # it is the one that matters
+
+
+def test_plots_ask_only_the_trials_that_they_draw_for_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_of(mixed, 40)
+    view = StudyView(study, study.trials)
+    asked: list[int] = []
+    real = StudyView._labelled
+    monkeypatch.setattr(StudyView, "_labelled", lambda v, trial: asked.append(trial.number) or real(v, trial))
+    view = StudyView(study, study.trials)
+    assert not asked
+    assert view.only({3, 5}).get_trials()[0].params["rate"] == study.trials[3].params["rate"]
+    assert asked == [3]
+
+
+def test_the_trials_of_a_view_are_those_stored_with_other_labels() -> None:
+    study = study_of(mixed, 12)
+    for shown, stored in zip(StudyView(study, study.trials).get_trials(), study.trials, strict=True):
+        same = ("number", "state", "values", "datetime_start", "datetime_complete", "intermediate_values")
+        assert all(getattr(shown, name) == getattr(stored, name) for name in same)
+        assert shown.last_step == stored.last_step
+        assert list(shown.params) == [name.removesuffix("\u2581choice") for name in stored.params]
+        assert copy.deepcopy(shown) is shown
 
 
 def large_study(count: int) -> optuna.Study:

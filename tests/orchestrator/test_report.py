@@ -306,7 +306,7 @@ def test_the_trials_table_ends_at_a_thousand_rows_and_names_the_csv() -> None:
     summary = summarized(searched(2))
     many = replace(summary, trials=summary.trials * 600)
     page = Page(render(many, {}))
-    assert "The best 1000 of 1200 trials" in page.text
+    assert "The best 1,000 of 1,200 trials" in page.text
     assert "trials.csv" in page.text
     assert sum(tag == "tr" for tag, _ in page.tags) < 1020
 

@@ -36,8 +36,9 @@ def shipped(module):
 
 
 def test_every_sampler_and_pruner_of_optuna_has_a_name():
-    assert {kind.__name__ for kind in SAMPLERS.values()} == shipped(optuna.samplers)
-    assert {kind.__name__ for kind in PRUNERS.values()} == shipped(optuna.pruners)
+    """Some are a ``Flat…`` of ours: Optuna's own, at a cost that does not grow with the history."""
+    assert {kind.__name__.removeprefix("Flat") for kind in SAMPLERS.values()} == shipped(optuna.samplers)
+    assert {kind.__name__.removeprefix("Flat") for kind in PRUNERS.values()} == shipped(optuna.pruners)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

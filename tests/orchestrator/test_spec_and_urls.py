@@ -9,7 +9,7 @@ import pytest
 from orchestrator.errors import SpecError, StorageError
 from orchestrator.spec import RunSpec, default_study_name
 from orchestrator.storage.opening import open_database, study_names
-from orchestrator.storage.url import checked, masked, sqlite_path, sqlite_url
+from orchestrator.storage_url import checked, masked, scrubbed, sqlite_path, sqlite_url
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,8 @@ from orchestrator.storage.url import checked, masked, sqlite_path, sqlite_url
         ({"n_trials": 1, "study_name": ""}, "study name"),
         ({"n_trials": 1, "study_name": "x" * 513}, "513"),
         ({"n_trials": 1, "max_retries": -1}, "max_retries"),
+        ({"n_trials": 1, "storage_patience_s": -1.0}, "storage patience is -1"),
+        ({"n_trials": 1, "storage_patience_s": float("nan")}, "storage patience is nan"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_name(settings, word):
@@ -34,7 +36,7 @@ def test_a_setting_that_cannot_be_is_refused_by_name(settings, word):
 
 def test_the_same_command_has_the_same_identity_whatever_its_width():
     one = RunSpec("f", "s", n_trials=10, n_parallels=1)
-    wide = RunSpec("f", "s", n_trials=10, n_parallels=8, timeout_s=5.0, resume=True)
+    wide = RunSpec("f", "s", n_trials=10, n_parallels=8, timeout_s=5.0, resume=True, storage_patience_s=0)
     other = RunSpec("f", "s", n_trials=11)
     assert one.identity_hash() == wide.identity_hash() != other.identity_hash()
 
@@ -66,6 +68,22 @@ def test_a_masked_text_holds_no_password(text):
     assert "s3cr3t" not in masked(text)
     assert "***" in masked(text)
     assert "host" in masked(text) or "::1" in masked(text)
+
+
+def test_what_a_server_says_does_not_show_a_password_by_what_is_missing():
+    said = "Access denied for user 'me'@'host' (using password: YES), not with s3cr3t"
+    assert scrubbed(said, "mysql://me:pass@host/db") == said
+    assert scrubbed(said, "mysql://me:s3cr3t@host/db") == said.replace("s3cr3t", "***")
+
+
+def test_files_of_a_url_are_absolute_and_must_be_there(tmp_path, monkeypatch):
+    (tmp_path / "my ca.pem").touch()
+    monkeypatch.chdir(tmp_path)
+    url = "mysql://me@h/d?ssl_ca=my+ca.pem&ssl_mode=VERIFY_CA"
+    assert checked(url) == f"mysql://me@h/d?ssl_ca={tmp_path}/my%20ca.pem&ssl_mode=VERIFY_CA"
+    assert checked(checked(url)) == checked(url)
+    with pytest.raises(StorageError, match=r"ssl_key of the storage: .* is not there"):
+        checked(f"{url}&ssl_key=key.pem")
 
 
 def test_a_text_without_password_is_left_alone():

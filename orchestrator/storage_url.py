@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, unquote_plus
 
 from orchestrator.errors import StorageError
 
 ENVIRONMENT = "NANO_HPO_STORAGE"
+AUTOMATIC = "auto:mysql"
 _SCHEMES = ("sqlite", "mysql", "mariadb", "postgresql")
 _FORMS = "sqlite:///FILE, mysql://USER@HOST/DATABASE or postgresql://USER@HOST/DATABASE"
 
@@ -22,6 +23,11 @@ _NO_PORT = re.compile(
 _QUERY = re.compile(
     r"(?P<head>[?&](?:password|passwd|ssl_key_password)=)(?P<secret>[^&\s'\"]*)", re.IGNORECASE
 )
+# What MySQL's drivers read themselves: option file, certificates, key.
+_FILE = re.compile(
+    r"(?P<head>[?&](?P<name>read_default_file|ssl_ca|ssl_capath|ssl_cert|ssl_key)=)(?P<path>[^&]*)"
+)
+_PHRASE = "using password: "  # MySQL's, whatever the password is
 _PATTERNS = (_PASSWORD, _NO_PORT, _QUERY)
 
 
@@ -34,9 +40,10 @@ def masked(text: str) -> str:
 
 def scrubbed(text: str, url: str) -> str:
     """The text without the secrets of ``url``, in whatever form a driver repeats them."""
+    parts = text.split(_PHRASE)  # else a password that is part of it would show by what is missing
     for secret in _secrets(url):
-        text = text.replace(secret, "***")
-    return masked(text)
+        parts = [part.replace(secret, "***") for part in parts]
+    return masked(_PHRASE.join(parts))
 
 
 def _secrets(url: str) -> list[str]:
@@ -53,21 +60,46 @@ def sqlite_url(path: Path) -> str:
     return sa.URL.create("sqlite", database=str(path.resolve())).render_as_string(hide_password=False)
 
 
-def chosen_url(given: str | None) -> str | None:
-    """The storage asked for: the argument, else the environment variable NANO_HPO_STORAGE, else None."""
+def chosen_url(given: str | None, may_be_automatic: bool = False) -> str | None:
+    """The storage asked for: the argument, else the environment variable NANO_HPO_STORAGE, else None.
+
+    ``may_be_automatic``: it is for a run, which can have a private server of its own (``auto:mysql``).
+    """
     if given is not None and not isinstance(given, str):
         raise StorageError(f"Storage {given!r} is not a string; use {_FORMS}.")
+    if given is not None and not given.strip():  # as of --storage "$(nano-hpo db url DIR)" when that failed
+        raise StorageError(f"The storage is an empty text; leave it out, or use {_FORMS}.")
     url = given or os.environ.get(ENVIRONMENT) or None
-    return checked(url) if url else None
+    folder = automatic_folder(url) if url else None
+    if folder is None:
+        return checked(url) if url else None
+    if not may_be_automatic:
+        raise StorageError(
+            f"Storage {url} is for runs. Start its server with 'nano-hpo db start DIR' (the run has named "
+            "DIR), and take the URL that 'nano-hpo db url DIR' prints."
+        )
+    return f"{AUTOMATIC}:{Path(folder).expanduser().resolve()}" if folder else AUTOMATIC
+
+
+def automatic_folder(url: str) -> str | None:
+    """The folder in ``auto:mysql:FOLDER``, empty for ``auto:mysql``; None for any URL."""
+    if url != AUTOMATIC and not url.startswith(f"{AUTOMATIC}:"):
+        return None
+    return url.removeprefix(AUTOMATIC).removeprefix(":")
 
 
 def checked(url: str) -> str:
-    """The URL if its form is one we can open; a relative SQLite path is made absolute."""
+    """The URL if its form is one we can open, and the files that it names can be read.
+
+    Relative paths in it are made absolute, and ``~`` is the user's home: workers run in another folder.
+    """
     scheme, separator, rest = url.partition("://")
     kind = scheme.lower()
     if not separator or kind.partition("+")[0] not in _SCHEMES:
         raise StorageError(f"Storage '{_safe_part(url)}' is not a database URL; use {_FORMS}.")
     url = f"{kind}://{rest}"
+    if kind.startswith(("mysql", "mariadb")):
+        return _FILE.sub(_absolute, url)
     if not kind.startswith("sqlite"):
         return url
     if rest and not rest.startswith("/"):
@@ -81,6 +113,20 @@ def checked(url: str) -> str:
             "sqlite:///FILE."
         )
     return sqlite_url(path) if "?" not in url else url
+
+
+def _absolute(match: re.Match[str]) -> str:
+    path = Path(unquote_plus(match["path"])).expanduser().absolute()
+    if not os.access(path, os.R_OK):
+        why = "may not be read by you" if path.exists() else "is not there"
+        raise StorageError(f"{match['name']} of the storage: {path} {why}; see the path.")
+    return f"{match['head']}{quote(str(path))}"
+
+
+def option_file(url: str) -> Path | None:
+    """The option file that a MySQL URL names (``read_default_file``), where the password may stand."""
+    found = (match for match in _FILE.finditer(url) if match["name"] == "read_default_file")
+    return next((Path(unquote_plus(match["path"])).expanduser() for match in found), None)
 
 
 def _safe_part(text: str) -> str:

@@ -1,0 +1,102 @@
+"""The way to a database: a storage URL in; the URL and arguments of SQLAlchemy's engine out."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestrator.storage.network_fs import network_file_system
+from orchestrator.storage.option_file import read_options
+from orchestrator.storage.tls import driver_arguments, require_cipher, tls_of, without_tls
+from orchestrator.storage_url import option_file, sqlite_path
+
+_CONNECT_TIMEOUT_S = 10
+_SILENCE_S = 300  # a server that says nothing for so long is lost, although its machine has not said goodbye
+_BUSY_SQLITE_S = 60
+_ONE_CONNECTION = {"pool_size": 1, "max_overflow": 1}  # Optuna needs a second one while it creates tables
+
+Prepare = Callable[[Any, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What ``sqlalchemy.create_engine`` is called with; ``url`` holds the password."""
+
+    url: str
+    arguments: dict[str, Any]
+
+
+def way_to(url: str, writes: bool = True) -> Way:
+    """The way to the database of ``url``, on one connection.
+
+    With ``writes`` off a SQLite file keeps its journal as it is. A URL that makes no sense raises what
+    SQLAlchemy raises, or ``StorageError``.
+    """
+    if url.startswith("sqlite"):
+        return Way(url, _of_sqlite(url, writes))
+    if url.startswith(("mysql", "mariadb")):
+        return _to_mysql(url)
+    return Way(url, {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}, **_ONE_CONNECTION})
+
+
+def _to_mysql(url: str) -> Way:
+    """MariaDB by SQLAlchemy's MySQL dialect, text as utf8mb4, timeouts, option files and TLS."""
+    parsed = sa.make_url(url)
+    parsed = parsed.set(drivername=parsed.drivername.replace("mariadb", "mysql", 1))
+    file, group = option_file(url), parsed.query.get("read_default_group")
+    tls = tls_of(parsed.query, read_options(file, str(group) if group else None) if file else {})
+    query = {"charset": "utf8mb4", **_timeouts(parsed), **without_tls(parsed.query)}
+    arguments: dict[str, Any] = {"connect_args": driver_arguments(parsed.get_driver_name(), tls)}
+    if tls.is_required:
+        arguments["pool_events"] = [(require_cipher, "connect")]
+    # One picture for a read of several statements, and locks on what a statement selects to insert: whatever
+    # the server's default is.
+    arguments["isolation_level"] = "REPEATABLE READ"
+    # No ping before each use: a connection that is gone is noticed by the first statement, which is repeated.
+    arguments |= {**_ONE_CONNECTION, "pool_recycle": 3600, "pool_pre_ping": False}
+    return Way(parsed.set(query=query).render_as_string(hide_password=False), arguments)
+
+
+def _timeouts(parsed: sa.URL) -> dict[str, str]:
+    if parsed.get_driver_name() not in ("mysqldb", "pymysql"):
+        return {}
+    return {
+        "connect_timeout": str(_CONNECT_TIMEOUT_S),
+        "read_timeout": str(_SILENCE_S),
+        "write_timeout": str(_SILENCE_S),
+    }
+
+
+def _of_sqlite(url: str, writes: bool) -> dict[str, Any]:
+    path = sqlite_path(url)
+    if path is None:
+        return {"poolclass": sa.pool.StaticPool, "connect_args": {"check_same_thread": False}}
+    arguments: dict[str, Any] = {"connect_args": {"timeout": _BUSY_SQLITE_S}, **_ONE_CONNECTION}
+    if writes:
+        journal = _rollback_journal if network_file_system(path) else _write_ahead
+        arguments["pool_events"] = [(journal, "connect")]
+    return arguments
+
+
+def _write_ahead(connection: Any, _record: Any) -> None:
+    """Readers and the writer do not block each other. A process crash loses nothing; a power cut may lose the
+    last moments (``synchronous=NORMAL``), whose trials are then run again.
+    """
+    with suppress(sqlite3.OperationalError):  # a file that we may only read
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _rollback_journal(connection: Any, _record: Any) -> None:
+    """For network file systems: the write-ahead log lives in shared memory, which they do not give
+    (https://sqlite.org/wal.html). The older journal asks only for locks; it flushes before a commit is done.
+    """
+    with suppress(sqlite3.OperationalError):
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "delete":
+            connection.execute("PRAGMA journal_mode=DELETE")
+    connection.execute("PRAGMA synchronous=FULL")

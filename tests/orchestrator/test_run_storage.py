@@ -1,0 +1,344 @@
+"""A worker's own trial: few statements to write it, none to read it, durable when its docstring says so."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import time
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+
+from orchestrator.errors import BudgetSpent
+from orchestrator.storage.attempts import CAUSE, Loss, StaleAttempt
+from orchestrator.storage.run_storage import RunStorage
+from orchestrator.storage.study_storage import StudyStorage
+
+
+def until(condition, process) -> None:
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Heard:
+    """A listener that notes what it hears."""
+
+    def __init__(self) -> None:
+        self.words: list[object] = []
+
+    def suggested(self, name: str, internal: float, distribution: str) -> None:
+        self.words.append(name)
+
+    def stored(self) -> None:
+        self.words.append("stored")
+
+    def reported(self, number: int, step: int, value: float) -> None:
+        self.words.append((step, value))
+
+
+class Worker:
+    """One worker of a run on a ledger."""
+
+    def __init__(self, ledger) -> None:
+        self.ledger = ledger
+        self.heard = Heard()
+        self.storage = RunStorage(ledger.database, ledger.study_id, ledger.seat(), self.heard)
+        self.study = optuna.Study("ledger", self.storage, RandomSampler(seed=1), optuna.pruners.NopPruner())
+
+    def ask(self) -> optuna.Trial:
+        return self.storage.ask(self.study)
+
+    def as_others_see_it(self, number: int = 0) -> optuna.trial.FrozenTrial:
+        return StudyStorage(self.ledger.database).get_all_trials(self.ledger.study_id)[number]
+
+    def loses_it(self, **told) -> None:
+        claim = self.storage.current.claim
+        self.ledger.attempts.give_back(claim.token, claim.trial_id, Loss("lost", **told), 3)
+
+
+@pytest.fixture
+def make_worker(make_ledger):
+    """A worker of a fresh run with so many tickets."""
+    return lambda n_trials: Worker(make_ledger(n_trials))
+
+
+def suggest_six(trial: optuna.Trial) -> None:
+    for name in "abcde":
+        trial.suggest_float(name, 0, 1)
+    trial.suggest_categorical("kind", ["x", "y"])
+
+
+def count_sql(worker: Worker):
+    """Statements and commits from now on."""
+    seen = {"statements": [], "commits": 0}
+
+    def execute(_c, _cursor, statement, *_):
+        if not statement.startswith("BEGIN"):
+            seen["statements"].append(statement)
+
+    def commit(_c):
+        seen["commits"] += 1
+
+    sa.event.listen(worker.ledger.database.engine, "before_cursor_execute", execute)
+    sa.event.listen(worker.ledger.database.engine, "commit", commit)
+    return seen
+
+
+def test_a_trial_with_six_parameters_and_five_reports_takes_14_statements_and_7_commits(make_worker):
+    worker = make_worker(2)
+    suggest_six(worker.ask())  # learns the distributions
+    worker.study.tell(0, 1.0)
+    seen = count_sql(worker)
+    trial = worker.ask()
+    suggest_six(trial)
+    for step in range(5):
+        trial.report(step / 10, step)
+        trial.should_prune()
+    assert worker.study.tell(trial, 1.0).values == [1.0]
+    assert (len(seen["statements"]), seen["commits"]) == (14, 7), seen["statements"]
+    stored = worker.as_others_see_it(1)
+    assert (len(stored.params), len(stored.intermediate_values), stored.value) == (6, 5, 1.0)
+
+
+def test_reading_the_own_trial_asks_no_database_and_shows_all_that_was_done_to_it(make_worker):
+    worker = make_worker(1)
+    trial = worker.ask()
+    trial.suggest_float("x", 0, 1)
+    trial.report(0.5, 3)
+    trial.set_user_attr("note", ("a", 1))
+    trial.set_constraint("c", 2.0)
+    seen = count_sql(worker)
+    mine = worker.storage.get_trial(trial._trial_id)
+    assert mine.params == trial.params
+    assert mine.intermediate_values == {3: 0.5}
+    assert (mine.user_attrs, mine.constraints) == ({"note": ["a", 1]}, {"c": 2.0})
+    assert mine.datetime_start is not None
+    assert not seen["statements"]
+    mine.params["x"] = 9
+    assert trial.params["x"] != 9
+    assert worker.as_others_see_it().params == trial.params
+
+
+def test_the_own_trial_is_in_the_history_with_parameters_that_are_not_stored_yet(make_worker):
+    worker = make_worker(2)
+    worker.study.tell(worker.ask(), 0.0)
+    trial = worker.ask()
+    x = trial.suggest_float("x", 0, 1)
+    assert [one.params for one in worker.study.trials] == [{}, {"x": x}]
+    assert worker.as_others_see_it(1).params == {}
+    worker.study.tell(trial, 1.0)
+    finished = worker.study.trials[1]
+    assert (finished.params, finished.value, finished.state) == ({"x": x}, 1.0, TrialState.COMPLETE)
+    seen = worker.as_others_see_it(1)
+    seen.datetime_start, seen.datetime_complete = finished.datetime_start, finished.datetime_complete
+    assert finished == seen  # but for the times, of which MySQL keeps whole seconds
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda trial: trial.report(1.0, 0),
+        lambda trial: trial.set_user_attr("k", 1),
+        lambda trial: trial.set_constraint("c", 1.0),
+        lambda trial: trial.study.tell(trial, 1.0),
+        lambda trial: trial.storage.flush(),
+        lambda trial: pickle.dumps(trial.storage),
+    ],
+    ids=["report", "user attribute", "system attribute", "end", "flush", "copy"],
+)
+def test_parameters_are_stored_with_whatever_is_written_next(make_worker, write):
+    worker = make_worker(1)
+    trial = worker.ask()
+    suggest_six(trial)
+    assert worker.heard.words == ["a", "b", "c", "d", "e", "kind"]
+    write(trial)
+    assert worker.as_others_see_it().params == trial.params
+    assert ("stored" in worker.heard.words) == (worker.storage.current is not None)
+
+
+def test_a_trial_pruned_without_a_report_keeps_its_parameters(make_worker):
+    worker = make_worker(1)
+    trial = worker.ask()
+    suggest_six(trial)
+    worker.study.tell(trial, state=TrialState.PRUNED)
+    assert worker.as_others_see_it().params == trial.params
+
+
+def test_what_the_agent_knows_of_a_lost_trial_is_stored_when_it_is_given_back(make_worker):
+    worker = make_worker(1)
+    trial = worker.ask()
+    x = trial.suggest_float("x", 0, 1)
+    held = worker.storage.current.held()[0].rows[0]
+    worker.loses_it(suggested={"x": (held["param_value"], held["distribution_json"])}, params={"y": 0.25})
+    again = Worker(worker.ledger).ask()
+    assert again._trial_id == trial._trial_id
+    assert again.suggest_float("x", 0, 1) == x
+    assert again.suggest_float("y", 0, 1) == 0.25
+
+
+def test_the_agent_stores_parameters_while_the_attempt_lasts_and_never_later(make_worker):
+    worker = make_worker(1)
+    trial = worker.ask()
+    x = trial.suggest_float("x", 0, 1)
+    claim, held = worker.storage.current.claim, worker.storage.current.held()[0].rows[0]
+    suggested = {"x": (held["param_value"], held["distribution_json"])}
+    for _ in range(2):  # an answer may be lost
+        worker.ledger.attempts.keep_params(claim.token, claim.trial_id, suggested)
+    assert worker.as_others_see_it().params == {"x": x}
+    trial.report(1.0, 0)
+    assert worker.as_others_see_it().params == {"x": x}
+    worker.loses_it()
+    worker.ledger.attempts.keep_params(claim.token, claim.trial_id, {"late": suggested["x"]})
+    assert worker.as_others_see_it().params == {"x": x}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda trial: trial.report(1.0, 0),
+        lambda trial: trial.set_user_attr("k", 1),
+        lambda trial: trial.storage.flush(),
+        lambda trial: trial.study.tell(trial, 1.0),
+    ],
+    ids=["report", "attribute", "flush", "end"],
+)
+def test_a_worker_whose_trial_was_given_to_another_writes_no_more(make_worker, write):
+    worker = make_worker(1)
+    trial = worker.ask()
+    trial.suggest_float("x", 0, 1)
+    worker.loses_it()
+    other = Worker(worker.ledger)
+    other.ask().report(7.0, 5)
+    with pytest.raises(StaleAttempt):
+        write(trial)
+    seen = worker.as_others_see_it()
+    assert (seen.params, seen.user_attrs, seen.intermediate_values) == ({}, {}, {5: 7.0})
+    assert seen.state is TrialState.RUNNING
+
+
+def test_a_trial_that_somebody_else_has_finished_is_not_written_to(make_worker, storage_url):
+    worker = make_worker(1)
+    trial = worker.ask()
+    optuna.load_study(study_name="ledger", storage=storage_url).tell(0, 3.0)
+    with pytest.raises(UpdateFinishedTrialError):
+        trial.report(1.0, 0)
+    worker.study.tell(trial, 1.0)
+    seen = worker.as_others_see_it()
+    assert (seen.value, seen.intermediate_values) == (3.0, {})
+    assert worker.study.trials[0].value == 3.0
+    assert worker.ledger.attempts.counts("run") == {"ended": 1}
+
+
+def test_the_end_of_an_attempt_that_was_failed_for_good_is_not_mistaken_for_its_own(make_worker):
+    worker = make_worker(1)
+    trial = worker.ask()
+    claim = worker.storage.current.claim
+    worker.ledger.attempts.give_back(claim.token, claim.trial_id, Loss("lost"), max_retries=0)
+    with pytest.raises(StaleAttempt):
+        worker.study.tell(trial, 1.0)
+    assert worker.as_others_see_it().state is TrialState.FAIL
+
+
+def test_an_end_whose_answer_was_lost_is_said_again_and_counts_once(make_worker, monkeypatch):
+    worker = make_worker(1)
+    trial = worker.ask()
+    lost = []
+
+    def commit(connection):
+        real(connection)
+        if not lost:
+            lost.append(True)
+            raise sa.exc.OperationalError("COMMIT", None, Exception("database is locked"))
+
+    real = sa.Connection.commit
+    monkeypatch.setattr(sa.Connection, "commit", commit)
+    worker.study.tell(trial, 2.0)
+    assert lost
+    assert worker.as_others_see_it().value == 2.0
+    assert worker.ledger.attempts.counts("run") == {"ended": 1}
+
+
+def test_why_a_trial_failed_is_stored_with_its_end(make_worker):
+    worker = make_worker(1)
+    trial = worker.ask()
+    worker.storage.current.error = "raised ValueError: no"
+    worker.study.tell(trial, state=TrialState.FAIL)
+    assert worker.as_others_see_it().system_attrs == {CAUSE: "raised ValueError: no"}
+
+
+def test_what_the_sampler_tells_others_is_stored_unless_all_of_it_was_asked_for(make_worker):
+    worker = make_worker(2)
+    for names, is_stored in (("ab", False), ("a", True)):
+        trial = worker.ask()
+        worker.storage.set_trial_system_attr(trial._trial_id, "tpe:relative_params:0", '{"a": 0.5, "b": 1}')
+        assert "tpe:relative_params:0" in worker.storage.get_trial(trial._trial_id).system_attrs
+        for name in names:
+            trial.suggest_float(name, 0, 1)
+        trial.report(0.0, 0)
+        stored = worker.as_others_see_it(trial.number).system_attrs
+        assert ("tpe:relative_params:0" in stored) == is_stored
+        worker.study.tell(trial, 0.0)
+
+
+def test_a_budget_that_is_spent_gives_no_trial(make_worker):
+    worker = make_worker(1)
+    worker.study.tell(worker.ask(), 0.0)
+    with pytest.raises(BudgetSpent):
+        worker.ask()
+
+
+def test_a_distribution_that_does_not_fit_the_study_is_refused(make_worker):
+    worker = make_worker(2)
+    trial = worker.ask()
+    trial.suggest_float("x", 0, 1)
+    worker.study.tell(trial, 0.0)
+    with pytest.raises(ValueError, match="distribution"):
+        Worker(worker.ledger).ask().suggest_categorical("x", ["a", "b"])
+
+
+STORED = ("--storage", "sqlite:///s.db", "--study-name", "s")
+HOLDING = """
+import os, time
+from pathlib import Path
+
+def holds(trial):
+    trial.suggest_float("x", 0, 1)
+    trial.suggest_int("k", 1, 9)
+    Path(f"at-{trial.number}-{os.getpid()}").touch()
+    while not Path("go").exists():
+        time.sleep(0.02)
+    return 1.0
+"""
+
+
+def test_parameters_of_a_trial_that_reports_nothing_are_seen_by_others_while_it_runs(cli):
+    (cli.cwd / "holding.py").write_text(HOLDING)
+    running = cli.start("run", "holding.py:holds", "-n", 1, "--draw", "none", *STORED)
+    until(lambda: list(cli.cwd.glob("at-0-*")), running)
+    study = optuna.load_study(study_name="s", storage=f"sqlite:///{cli.cwd / 's.db'}")
+    until(lambda: set(study.trials[0].params) == {"x", "k"}, running)
+    assert study.trials[0].state is TrialState.RUNNING
+    (cli.cwd / "go").touch()
+    assert running.wait(120) == 0
+
+
+def test_parameters_of_a_worker_that_is_killed_at_once_are_those_of_the_next_attempt(cli):
+    (cli.cwd / "holding.py").write_text(
+        HOLDING.replace("while", 'Path(f"x-{os.getpid()}").write_text(repr(trial.params))\n    while')
+    )
+    running = cli.start("run", "holding.py:holds", "-n", 1, "--draw", "none", "--sampler", "random")
+    until(lambda: list(cli.cwd.glob("x-*")), running)
+    (first,) = cli.cwd.glob("x-*")
+    os.kill(int(first.name.partition("-")[2]), signal.SIGKILL)
+    until(lambda: len(list(cli.cwd.glob("x-*"))) == 2, running)
+    (cli.cwd / "go").touch()
+    assert running.wait(120) == 0
+    assert len({path.read_text() for path in cli.cwd.glob("x-*")}) == 1
