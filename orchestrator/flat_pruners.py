@@ -133,7 +133,7 @@ class FlatHyperbandPruner(HyperbandPruner):
             return _climb(pruner, study, trial, known, lambda number: self._bracket_of(study, number))
 
     def _has_brackets(self, study: Study) -> bool:
-        """Make the brackets, unless their number must wait for the first complete trial; few steps make none."""
+        """Make the brackets; none while no complete trial says how many, or where steps are too few."""
         if self._max_resource == "auto":
             last = _last_step(study)
             if last is None:
@@ -212,7 +212,7 @@ def _is_promoted(
     """Whether the trial is among the best 1/reduction_factor at a rung, itself counted, or the very best."""
     step = trial.last_step
     assert step is not None
-    value, rivals = trial.intermediate_values[step], known.rivals(at, trial._trial_id)
+    value, rivals = trial.intermediate_values[step], known.rivals(at)
     count = len(rivals) + 1
     if count <= pruner._bootstrap_count:
         return False

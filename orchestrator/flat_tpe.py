@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.thinned_study import ThinnedHistory, ThinnedStudy
 
-SHOWN = 400  # finished trials; from 250 on TPE's good ones are always the best 25
+SHOWN = 1000  # finished trials; from 250 on TPE's good ones are always the best 25
 
 
 class FlatTPESampler(TPESampler):

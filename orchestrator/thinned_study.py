@@ -49,7 +49,8 @@ class ThinnedHistory:
     def shown_to(self, number: int) -> list[FrozenTrial]:
         """Finished and running trials for the trial of that number, as they are now, by their numbers.
 
-        It costs a refresh of the history, and one statement where trials are shown for the first time.
+        It costs a refresh of the history, and one statement where trials of others have come into the pool,
+        or among the best.
         """
         self._history.refresh()
         with self._turn:
@@ -58,8 +59,9 @@ class ThinnedHistory:
             except BaseException:  # interrupted, or the database is gone: some would be missed
                 self._begin()
                 raise
-            picked = self._pick(random.Random(number))
-        self._history.learn("params", picked)
+            best, pool = self._best.best(), self._pool.trials()
+        self._history.learn("params", best + pool)
+        picked = self._pick(best, pool, random.Random(number))
         shown = [_without_reports(t) if t.state is TrialState.PRUNED else t for t in picked]
         return sorted(shown + self._history.running(), key=lambda trial: trial.number)
 
@@ -72,11 +74,11 @@ class ThinnedHistory:
                 self._best.offer(trial)
                 self._pool.offer(_lot(trial.number), trial)
 
-    def _pick(self, rng: random.Random) -> list[FrozenTrial]:
-        pool = self._pool.trials()
+    def _pick(
+        self, best: list[FrozenTrial], pool: list[FrozenTrial], rng: random.Random
+    ) -> list[FrozenTrial]:
         if len(pool) <= self._size:  # it holds them all
             return pool
-        best = self._best.best()
         numbers = {trial.number for trial in best}
         rest = [trial for trial in pool if trial.number not in numbers]
         return best + rng.sample(rest, min(self._size - len(best), len(rest)))

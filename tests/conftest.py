@@ -124,9 +124,14 @@ class MariaDB:
         return [program("setpriv"), *as_mysql, "--pdeathsig=TERM"]
 
     def _options(self) -> list[str]:
-        return ["--no-defaults", *self._user, f"--datadir={self.folder / 'data'}", "--skip-name-resolve"]
+        # A tmpdir of its own: a server that starts deletes the temporary tables that it finds in a shared one.
+        folders = [f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder / 'tmp'}"]
+        return ["--no-defaults", *self._user, *folders, "--skip-name-resolve"]
 
     def _install(self) -> None:
+        scratch = self.folder / "tmp"
+        scratch.mkdir()
+        shutil.chown(scratch, *(("mysql", "mysql") if self._user else (os.getuid(), os.getgid())))
         command = [program("mariadb-install-db"), *self._options(), "--skip-test-db"]
         command += ["--auth-root-authentication-method=normal"]
         subprocess.run(command, check=True, capture_output=True)

@@ -39,6 +39,11 @@ class ServerFiles:
         return self.root / "data.new"
 
     @property
+    def scratch(self) -> Path:
+        """The server's temporary files: one that starts deletes those it finds, whosever they are."""
+        return self.root / "tmp"
+
+    @property
     def settings(self) -> Path:
         """The server's option file, written once and the user's afterwards."""
         return self.root / "server.cnf"

@@ -21,6 +21,7 @@ def install(files: ServerFiles, programs: Programs) -> None:
     if not files.settings.exists():
         available = psutil.virtual_memory().available
         write_whole(files.settings, option_file(buffer_pool_mib(available)))
+    files.scratch.mkdir(exist_ok=True)
     if not files.data.exists():
         shutil.rmtree(files.new_data, ignore_errors=True)
         _make_data(files, programs)
@@ -49,7 +50,8 @@ def _command(files: ServerFiles, programs: Programs, data: Path) -> list[str]:
     prefix = programs.server.parent.parent
     place = [] if prefix == Path("/usr") else [f"--basedir={prefix}"]
     options = ["--skip-test-db", "--auth-root-authentication-method=normal"]
-    return [str(programs.installer), settings, *place, *as_root(), f"--datadir={data}", *options]
+    scratch = f"--tmpdir={data.with_name(files.scratch.name)}"
+    return [str(programs.installer), settings, *place, *as_root(), f"--datadir={data}", scratch, *options]
 
 
 def last_words(log: Path, since_byte: int = 0) -> str:

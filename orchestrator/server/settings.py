@@ -58,6 +58,8 @@ def server_command(
     """The server's command line: paths and addresses, no secrets."""
     command = [str(program), f"--defaults-file={files.settings}", *as_root(), f"--datadir={files.data}"]
     command += [f"--socket={socket}", f"--pid-file={files.pid}"]
+    if ":" not in str(files.scratch):  # which would part two folders
+        command += [f"--tmpdir={files.scratch}"]
     if init_file is not None:
         command += [f"--init-file={init_file}"]
     if tcp is None:

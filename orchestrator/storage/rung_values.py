@@ -30,7 +30,7 @@ class RungValues:
         self._database = database
         self._ends = News(study_id)
         self._finished: dict[Rung, array[float]] = {}  # in rising order
-        self._unfinished: dict[Rung, dict[int, float]] = {}  # by trial id
+        self._unfinished: dict[Rung, list[float]] = {}
 
     def look(self, group_of: Callable[[int], int]) -> None:
         """Learn what every trial has passed, in one statement; ``group_of`` maps a number to its group."""
@@ -48,7 +48,7 @@ class RungValues:
             if state.is_finished():
                 new.setdefault(rung, []).append(value)
             else:
-                self._unfinished.setdefault(rung, {})[trial_id] = value
+                self._unfinished.setdefault(rung, []).append(value)
         self._ends.note(found)
         self._keep(new)
 
@@ -66,10 +66,9 @@ class RungValues:
             for value in values:
                 insort(self._finished[rung], value)
 
-    def rivals(self, rung: Rung, trial_id: int) -> Rivals:
-        """The other trials that passed a rung."""
-        others = self._unfinished.get(rung, {})
-        return Rivals(self._finished.get(rung, array("d")), [v for t, v in others.items() if t != trial_id])
+    def rivals(self, rung: Rung) -> Rivals:
+        """Who had passed a rung at the last look; a trial that comes to it is not yet among them."""
+        return Rivals(self._finished.get(rung, array("d")), self._unfinished.get(rung, ()))
 
 
 class Rivals:

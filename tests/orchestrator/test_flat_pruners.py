@@ -26,7 +26,7 @@ from orchestrator.flat_pruners import (
 )
 from orchestrator.local import MEMORY
 from orchestrator.sampling import make_pruner
-from orchestrator.storage import step_values
+from orchestrator.storage import news, step_values
 from orchestrator.storage.opening import open_database
 from orchestrator.storage.stored_trial import PARTS
 from orchestrator.storage.study_storage import StudyStorage
@@ -217,6 +217,29 @@ def test_every_database_decides_as_optuna(storage, name):
     decisions_agree(storage, {"flat": flat, "plain": plain}.__getitem__, "minimize", moves)
 
 
+@pytest.mark.usefixtures("no_delay")
+@pytest.mark.parametrize("name", ["median", "halving"])
+def test_many_unfinished_trials_change_no_decision(in_memory, monkeypatch, name):
+    """They are read as a range of ids, in which finished ones come again."""
+    monkeypatch.setattr(news, "_MANY", 0)
+    plain = {"median": pruners.MedianPruner(), "halving": pruners.SuccessiveHalvingPruner(1, 2)}[name]
+    flat = make_pruner(name, {} if name == "median" else {"min_resource": 1, "reduction_factor": 2})
+    decisions_agree(in_memory, {"flat": flat, "plain": plain}.__getitem__, "minimize", MOVES_OF_A_DAY)
+
+
+@pytest.mark.usefixtures("no_delay")
+def test_finished_trials_that_are_read_again_count_once(in_memory, monkeypatch):
+    monkeypatch.setattr(news, "_MANY", 0)
+    study = optuna.create_study(storage=in_memory, pruner=FlatMedianPruner())
+    judged = study.ask()
+    study.add_trials([reporting(1.0) for _ in range(3)])
+    judged.report(9.0, 0)
+    for _ in range(3):
+        judged.should_prune()
+    known = study.pruner._kept.of(study)
+    assert (known.n_complete, len(known.at(0))) == (3, 3)
+
+
 def reporting(
     value: float, n_steps: int = 3, state: TrialState = TrialState.COMPLETE
 ) -> optuna.trial.FrozenTrial:
@@ -319,6 +342,23 @@ def test_a_trial_that_ends_late_is_counted_once_and_with_all_its_steps(storage):
     assert judged.should_prune()
     known = study.pruner._kept.of(study)
     assert (known.n_complete, len(known.at(0))) == (2, 2)
+
+
+@pytest.mark.usefixtures("no_second_look")
+def test_a_trial_that_ends_between_two_looks_is_counted_once_at_a_step_read_meanwhile(storage):
+    study = filled(storage, FlatMedianPruner())
+    late, judged, other = study.ask(), study.ask(), study.ask()
+    judged.report(-1.0, 0)
+    judged.should_prune()  # looks: late is at work
+    late.report(0.0, 0)
+    late.report(0.0, 1)
+    study.tell(late, 0.0)
+    judged.report(-1.0, 1)
+    judged.should_prune()  # reads step 1
+    other.report(-1.0, 1)
+    other.should_prune()  # looks again
+    known = study.pruner._kept.of(study)
+    assert (known.n_complete, len(known.at(0)), len(known.at(1))) == (11, 11, 11)
 
 
 def test_rivals_of_a_rung_are_seen_while_they_run(storage):

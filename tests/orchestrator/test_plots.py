@@ -309,12 +309,12 @@ def test_a_large_study_is_thinned_and_says_so() -> None:
 
 
 def test_the_line_of_the_best_value_of_a_large_study_uses_every_trial() -> None:
-    study = large_study(MAX_POINTS + 1000)
+    study = large_study(MAX_POINTS + 1000, "maximize")  # the first trial is the worst
     study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
     line = next(trace for trace in history_of(study).data if trace.mode == "lines")
     values = [trial.value for trial in study.trials if trial.value is not None]
-    best = list(accumulate(values, min))
-    changes = [0, *(i for i in range(1, len(best)) if best[i] < best[i - 1])]
+    best = list(accumulate(values, max))
+    changes = [0, *(i for i in range(1, len(best)) if best[i] > best[i - 1])]
     assert list(zip(line.x, line.y, strict=True)) == [
         *((number, best[number]) for number in changes),
         (len(values), best[-1]),
@@ -364,9 +364,9 @@ def test_the_trials_of_a_view_are_those_stored_with_other_labels() -> None:
         assert copy.deepcopy(shown) is shown
 
 
-def large_study(count: int) -> optuna.Study:
+def large_study(count: int, direction: str = "minimize") -> optuna.Study:
     """Trials like those of a database: made whole, not one by one."""
-    study = optuna.create_study()
+    study = optuna.create_study(direction=direction)
     distribution = optuna.distributions.FloatDistribution(0, 1)
     now = datetime.now(UTC).replace(tzinfo=None)
     study.add_trials(
