@@ -173,7 +173,7 @@ def durations(trials: Sequence[FrozenTrial], attempts: Sequence[AttemptRecord]) 
     attempt, the time from start to end as Optuna stored it.
     """
     if not attempts:
-        raw = {trial.number: trial.duration.total_seconds() for trial in trials if trial.duration}
+        raw = {trial.number: trial.duration.total_seconds() for trial in trials if trial.duration is not None}
         return Durations(raw, (f"Duration from a trial's start to its end{_resolution(trials)}.",))
     by_trial: dict[int, list[AttemptRecord]] = {trial.number: [] for trial in trials}
     for attempt in attempts:

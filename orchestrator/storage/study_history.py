@@ -25,7 +25,8 @@ class StudyHistory:
 
     :meth:`refresh` is one statement that reads the trials created since and those that were unfinished.
     Trials of a study are created one after the other, in the order of their ids and numbers (their creators
-    lock the study's row), so what is newer than the newest known is all that is new.
+    lock the study's row), so what is newer than the newest known is all that is new. Threads take turns at
+    reading, which the database sees to.
     """
 
     def __init__(self, database: Database, study_id: int) -> None:
@@ -55,6 +56,11 @@ class StudyHistory:
     def know_times(self, trial_id: int, start: datetime | None, complete: datetime | None) -> None:
         """Remember when a trial of this process began and ended (UTC): the database may keep seconds only."""
         self._reader.exact[trial_id] = (start, complete)
+
+    def know_end(self, trial_id: int, complete: datetime) -> None:
+        """Remember when a trial was ended here (UTC), beside its start if that is known."""
+        start, _ = self._reader.exact.get(trial_id, (None, None))
+        self.know_times(trial_id, start, complete)
 
     def refresh(self) -> list[FrozenTrial]:
         """Read what changed; returns the trials that are new, finished since, or still unfinished."""

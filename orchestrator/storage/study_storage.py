@@ -89,7 +89,7 @@ class StudyStorage(BaseStorage):
         self._names: dict[int, str] = {}
         self._distributions: dict[tuple[int, str], BaseDistribution] = {}
         self._study_of: dict[int, int] = {}  # trial id: study id
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of the dictionaries; who holds it never waits for the database
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.database.url}
@@ -261,8 +261,8 @@ class StudyStorage(BaseStorage):
     def _set_state(
         self, c: sa.Connection, trial_id: int, state: TrialState, values: Sequence[float] | None
     ) -> bool:
-        query = sa.select(trials.c.state, trials.c.number).where(trials.c.trial_id == trial_id)
-        row = c.execute(query.with_for_update()).first()
+        query = sa.select(trials.c.state, trials.c.number, trials.c.study_id)
+        row = c.execute(query.where(trials.c.trial_id == trial_id).with_for_update()).first()
         _require_open(row, trial_id)
         assert row is not None
         if state is TrialState.RUNNING and row.state is not TrialState.WAITING:
@@ -272,6 +272,7 @@ class StudyStorage(BaseStorage):
             changed["datetime_start"] = now()
         if state.is_finished():
             changed["datetime_complete"] = now()
+            self.history(row.study_id).know_end(trial_id, changed["datetime_complete"])
         c.execute(sa.update(trials).where(trials.c.trial_id == trial_id).values(**changed))
         if values is not None:
             write_values(c, trial_id, values)
@@ -347,11 +348,10 @@ class StudyStorage(BaseStorage):
     ) -> list[FrozenTrial]:
         """As Optuna's: one statement for what changed."""
         history = self.history(study_id)
-        with self._lock:
-            history.refresh()
-            if not len(history):
-                self.database.read(lambda c: study_rows.require_study(c, study_id))
-            found = history.trials(states)
+        history.refresh()
+        if not len(history):
+            self.database.read(lambda c: study_rows.require_study(c, study_id))
+        found = history.trials(states)
         return [_copied(trial) for trial in found] if deepcopy else found
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:

@@ -216,3 +216,20 @@ def test_a_forked_process_uses_a_connection_of_its_own(storage):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     storage.create_new_trial(study_id)
     assert [trial.number for trial in storage.get_all_trials(study_id)] == [0, 1]
+
+
+def test_threads_optimise_one_study_together(storage):
+    study = optuna.create_study(
+        storage=storage, study_name="threads", sampler=optuna.samplers.RandomSampler()
+    )
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + len(study.trials), n_trials=60, n_jobs=6)
+    assert sorted(trial.number for trial in study.trials) == list(range(60))
+    assert len({trial._trial_id for trial in study.trials}) == 60
+
+
+def test_a_trial_knows_how_long_it_took_although_the_database_keeps_whole_seconds(storage):
+    study = optuna.create_study(storage=storage, study_name="times")
+    study.optimize(lambda trial: 1.0, n_trials=10)
+    durations = [trial.duration.total_seconds() for trial in study.trials]
+    assert all(0 < seconds < 60 for seconds in durations)
+    assert any(seconds % 1 for seconds in durations)
