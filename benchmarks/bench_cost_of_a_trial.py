@@ -63,7 +63,7 @@ def our_worker(url: str, name: str, sampler: str, n_trials: int) -> Iterator[Any
     from orchestrator.orders import WorkOrder
     from orchestrator.run_study import open_run_study
     from orchestrator.spec import RunSpec
-    from orchestrator.storage.opening import open_database
+    from orchestrator.sql.opening import open_database
     from orchestrator.storage.runs import RunTable
     from orchestrator.storage.study_storage import StudyStorage
     from orchestrator.trial_loop import run_one

@@ -88,7 +88,7 @@ def begin(way: str, url: str, name: str) -> str:
     from optuna.study import StudyDirection
 
     from orchestrator.spec import RunSpec
-    from orchestrator.storage.opening import open_database
+    from orchestrator.sql.opening import open_database
     from orchestrator.storage.runs import RunTable
     from orchestrator.storage.study_storage import StudyStorage
 

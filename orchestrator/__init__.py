@@ -27,12 +27,12 @@ if TYPE_CHECKING:
         StudyError,
         UserError,
     )
-    from orchestrator.flat_tpe import FlatTPESampler
+    from orchestrator.sampling.flat_tpe import FlatTPESampler
     from orchestrator.storage.study_storage import open_storage
     from orchestrator.summary import Summary
 
 _HOMES = {
-    "FlatTPESampler": "orchestrator.flat_tpe",
+    "FlatTPESampler": "orchestrator.sampling.flat_tpe",
     "open_storage": "orchestrator.storage.study_storage",
     "search": "orchestrator.api",
     "Summary": "orchestrator.summary",

@@ -24,9 +24,9 @@ from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.progress import Snapshot, View
 from orchestrator.run_handle import RunHandle
 from orchestrator.slot_worker import STORAGE_FAILED, RunningTrial, SlotWorker
+from orchestrator.sql.failures import is_passing, said
 from orchestrator.stop import StopRequests
 from orchestrator.storage.attempts import DATABASE_LOST, RELEASED, Loss
-from orchestrator.storage.failures import is_passing, said
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
 from orchestrator.tally import Tally
 

@@ -19,7 +19,7 @@ from orchestrator.paths import RunPaths, written_whole
 from orchestrator.progress import Silent, View, view_for_terminal
 from orchestrator.results import Draw
 from orchestrator.run import Outcome, execute
-from orchestrator.sampling import make_pruner, make_sampler, require_packages
+from orchestrator.sampling.named import make_pruner, make_sampler, require_packages
 from orchestrator.server.automatic import attend, resolved
 from orchestrator.spec import (
     MAX_RUN_ID,
@@ -29,7 +29,7 @@ from orchestrator.spec import (
     default_study_name,
     is_text,
 )
-from orchestrator.storage.advice import warnings_about, warnings_about_file
+from orchestrator.sql.advice import warnings_about, warnings_about_file
 from orchestrator.storage.runs import FAILED
 from orchestrator.storage_url import chosen_url
 from orchestrator.summary import Summary
@@ -85,9 +85,9 @@ def search(
             there until this process ends, and longer where somebody else uses it.
         study_name: the study's name; default: from the objective's file and name, as on the command line.
         direction: ``"minimize"`` (default) or ``"maximize"``; ``directions`` for several objectives.
-        sampler: a name (see ``orchestrator.sampling.SAMPLERS``) with ``sampler_args``, or an Optuna sampler,
-            which brings its own seed.
-        pruner: a name (see ``orchestrator.sampling.PRUNERS``) with ``pruner_args``, or an Optuna pruner.
+        sampler: a name (``orchestrator.sampling.named.SAMPLERS``) with ``sampler_args``, or an Optuna
+            sampler, which brings its own seed.
+        pruner: a name (``orchestrator.sampling.named.PRUNERS``) with ``pruner_args``, or an Optuna pruner.
         seed: of the study; every trial draws its own stream from it and its number.
         resume: add ``n_trials`` trials to the stored study. Otherwise a stored study of that name is renamed,
             never deleted. A run that was cut off is finished by the same call without it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator.run_handle import is_live
-from orchestrator.storage.database import Database
+from orchestrator.sql.database import Database
 from orchestrator.storage.runs import RunTable, StoredAgent
 
 

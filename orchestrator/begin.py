@@ -17,9 +17,9 @@ from orchestrator.launch import Launch
 from orchestrator.paths import write_whole
 from orchestrator.run_handle import RunHandle
 from orchestrator.spec import RunSpec
-from orchestrator.storage.database import Database
-from orchestrator.storage.opening import open_database
-from orchestrator.storage.patience import Patience
+from orchestrator.sql.database import Database
+from orchestrator.sql.opening import open_database
+from orchestrator.sql.patience import Patience
 from orchestrator.storage.runs import RUNNING, RunTable
 from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.storage_url import masked, sqlite_path

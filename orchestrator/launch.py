@@ -22,8 +22,8 @@ from orchestrator.records import RunRecord
 from orchestrator.run_handle import is_live
 from orchestrator.server.automatic import resolved
 from orchestrator.spec import RunSpec
-from orchestrator.storage.advice import require_server
-from orchestrator.storage.opening import open_database, require_folder, study_directions
+from orchestrator.sql.advice import require_server
+from orchestrator.sql.opening import open_database, require_folder, study_directions
 from orchestrator.storage.runs import FINISHED, RUNNING, RunTable, StoredRun, utc
 from orchestrator.storage_url import masked, sqlite_url
 

@@ -26,10 +26,10 @@ from orchestrator.run_handle import RunHandle
 from orchestrator.run_study import open_run_study
 from orchestrator.slot_worker import RunningTrial
 from orchestrator.spec import RunSpec
+from orchestrator.sql.opening import open_database
 from orchestrator.stop import StopRequests
 from orchestrator.storage.attempts import RELEASED, Loss
 from orchestrator.storage.claims import Claim
-from orchestrator.storage.opening import open_database
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED, RunTable
 from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.summarise import summarise

@@ -19,8 +19,8 @@ from orchestrator.paths import RunPaths
 from orchestrator.progress import View
 from orchestrator.results import Draw, Written, write_results
 from orchestrator.run_handle import RunHandle
+from orchestrator.sql.failures import said
 from orchestrator.stop import StopRequests
-from orchestrator.storage.failures import said
 from orchestrator.storage.runs import FINISHED
 from orchestrator.summarise import summarise
 from orchestrator.summary import Summary

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from optuna.study import StudyDirection
 
+from orchestrator.sql.database import Database
 from orchestrator.storage.attempts import AttemptTable, Loss
-from orchestrator.storage.database import Database
 from orchestrator.storage.runs import RUNNING, RunTable, StoredAgent
 from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.tally import Best

@@ -10,11 +10,12 @@ import optuna
 
 from affinity import format_list
 from orchestrator.orders import WorkOrder
-from orchestrator.sampling import TrialSeededSampler, make_pruner
+from orchestrator.sampling.named import make_pruner
+from orchestrator.sampling.streams import TrialSeededSampler
+from orchestrator.sql.database import Database
+from orchestrator.sql.opening import rejoin_database
+from orchestrator.sql.patience import Patience
 from orchestrator.storage.attempts import Seat
-from orchestrator.storage.database import Database
-from orchestrator.storage.opening import rejoin_database
-from orchestrator.storage.patience import Patience
 from orchestrator.storage.run_storage import Listener, RunStorage
 from orchestrator.storage.study_storage import StudyStorage
 

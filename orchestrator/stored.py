@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.errors import SpecError, StudyError
-from orchestrator.storage.database import Database
-from orchestrator.storage.opening import open_database, study_names
+from orchestrator.sql.database import Database
+from orchestrator.sql.opening import open_database, study_names
 from orchestrator.storage_url import chosen_url, masked
 
 

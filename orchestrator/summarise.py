@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-    from orchestrator.storage.database import Database
+    from orchestrator.sql.database import Database
 
 
 def summarise(database: Database, study_name: str, url: str, study: Study | None = None) -> Summary:

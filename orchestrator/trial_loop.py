@@ -18,10 +18,10 @@ from optuna.trial import Trial, TrialState
 from orchestrator.errors import BudgetSpent
 from orchestrator.objective import Objective
 from orchestrator.run_study import RunStudy
-from orchestrator.sampling import seed_libraries, stream_seed
+from orchestrator.sampling.streams import seed_libraries, stream_seed
+from orchestrator.sql.failures import is_storage_failure
 from orchestrator.storage.attempts import StaleAttempt
 from orchestrator.storage.claims import Claim
-from orchestrator.storage.failures import is_storage_failure
 from orchestrator.storage.run_storage import RunStorage
 
 log = logging.getLogger("nano_hpo")

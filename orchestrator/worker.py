@@ -21,8 +21,8 @@ from orchestrator.errors import ObjectiveError, StorageError
 from orchestrator.objective import Objective
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.slot_worker import STORAGE_FAILED
+from orchestrator.sql.failures import is_storage_failure
 from orchestrator.storage.claims import Claim
-from orchestrator.storage.failures import is_storage_failure
 from orchestrator.trial_loop import TrialOutcome, run_trials
 
 DONE, UNLOADABLE = 0, 2

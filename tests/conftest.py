@@ -124,7 +124,7 @@ class MariaDB:
         return [program("setpriv"), *as_mysql, "--pdeathsig=TERM"]
 
     def _options(self) -> list[str]:
-        # A tmpdir of its own: a server that starts deletes the temporary tables that it finds in a shared one.
+        # A tmpdir of its own: a server that starts deletes the temporary tables that it finds there.
         folders = [f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder / 'tmp'}"]
         return ["--no-defaults", *self._user, *folders, "--skip-name-resolve"]
 

@@ -8,14 +8,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestrator.carry.content import Attributes, TrialPart
-from orchestrator.storage.rows import stored_form
-from orchestrator.storage.schema import (
+from orchestrator.sql.schema import (
     trial_intermediate_values,
     trial_params,
     trial_system_attributes,
     trial_user_attributes,
     trial_values,
 )
+from orchestrator.storage.rows import stored_form
 
 _COLUMNS = {
     trial_values: ("trial_id", "objective", "value", "value_type"),

@@ -15,7 +15,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from orchestrator.storage.schema import agents, attempts, runs
+from orchestrator.sql.schema import agents, attempts, runs
 
 Attributes = Mapping[str, str]  # JSON texts by key
 Row = Mapping[str, Any]  # of a table of ours, by column

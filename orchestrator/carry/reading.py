@@ -20,8 +20,8 @@ from orchestrator.carry.content import (
     TrialPart,
 )
 from orchestrator.errors import StudyError
-from orchestrator.storage.database import Database
-from orchestrator.storage.schema import (
+from orchestrator.sql.database import Database
+from orchestrator.sql.schema import (
     agents,
     attempts,
     runs,

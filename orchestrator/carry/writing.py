@@ -17,10 +17,9 @@ from orchestrator.carry.bulk import insert, insert_contents, trial_row
 from orchestrator.carry.content import Parts, RunPart, StudyHead, TrialPart
 from orchestrator.carry.landing import Running, landed_run, landed_trial
 from orchestrator.errors import StorageError, StudyError
-from orchestrator.storage.database import Database
-from orchestrator.storage.deletion import delete_in_batches
-from orchestrator.storage.failures import said
-from orchestrator.storage.schema import (
+from orchestrator.sql.database import Database
+from orchestrator.sql.failures import said
+from orchestrator.sql.schema import (
     agents,
     attempts,
     runs,
@@ -29,6 +28,7 @@ from orchestrator.storage.schema import (
     study_user_attributes,
     trials,
 )
+from orchestrator.storage.deletion import delete_in_batches
 from orchestrator.storage.study_rows import insert_study, study_id_of
 
 log = logging.getLogger("nano_hpo")

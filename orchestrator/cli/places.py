@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.storage.database import Database
+    from orchestrator.sql.database import Database
 
 
 def named_url(storage: str | None) -> str:
@@ -45,7 +45,7 @@ def require_file(url: str) -> None:
 def require_free(url: str, names: list[str]) -> None:
     """Refuse a name that is taken before anything is created."""
     from orchestrator.errors import StudyError
-    from orchestrator.storage.opening import require_folder, study_names
+    from orchestrator.sql.opening import require_folder, study_names
     from orchestrator.storage_url import masked
 
     require_folder(url)
@@ -59,7 +59,7 @@ def require_free(url: str, names: list[str]) -> None:
 @contextmanager
 def opened(url: str) -> Iterator[Database]:
     """A database that is there; nothing is created in it."""
-    from orchestrator.storage.opening import open_database
+    from orchestrator.sql.opening import open_database
 
     require_file(url)
     with _closing(url, open_database(url, creates=False)) as database:
@@ -69,7 +69,7 @@ def opened(url: str) -> Iterator[Database]:
 @contextmanager
 def made(url: str) -> Iterator[Database]:
     """A database with its tables, created where they are missing."""
-    from orchestrator.storage.opening import collation_trap, open_database
+    from orchestrator.sql.opening import collation_trap, open_database
 
     trap = collation_trap(url)
     if trap is not None:
@@ -85,7 +85,7 @@ def _closing(url: str, database: Database) -> Iterator[Database]:
     from sqlalchemy import exc
 
     from orchestrator.errors import StorageError
-    from orchestrator.storage.failures import said
+    from orchestrator.sql.failures import said
     from orchestrator.storage_url import masked, scrubbed
 
     try:

@@ -38,7 +38,7 @@ def list_studies(options: argparse.Namespace) -> int:
 def _overview(url: str) -> tuple[list[StudyOverview], set[str]]:
     """The studies, and the runs that are at work."""
     from orchestrator.at_work import agents_at_work
-    from orchestrator.storage.opening import study_names
+    from orchestrator.sql.opening import study_names
     from orchestrator.storage.overview import overview
     from orchestrator.storage.runs import RUNNING
 
@@ -151,7 +151,7 @@ def copy(options: argparse.Namespace) -> int:
 def _names_to_copy(source_url: str, options: argparse.Namespace) -> dict[str, str]:
     """New names by names."""
     from orchestrator.errors import SpecError, StudyError
-    from orchestrator.storage.opening import study_names
+    from orchestrator.sql.opening import study_names
     from orchestrator.storage_url import masked
 
     if not options.all:

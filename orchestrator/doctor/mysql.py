@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestrator.doctor.check import Check, bad, good, mind
-from orchestrator.storage.opening import RIGHTS, collation_trap, grant_for, missing_tables
+from orchestrator.sql.opening import RIGHTS, collation_trap, grant_for, missing_tables
 
 _OLDEST = {"MySQL": (5, 7), "MariaDB": (10, 3)}
 _USES = ("SELECT", "INSERT", "UPDATE", "DELETE")

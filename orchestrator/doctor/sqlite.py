@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.doctor.check import Check, bad, good, mind
-from orchestrator.storage.network_fs import file_system, network_file_system
+from orchestrator.sql.network_fs import file_system, network_file_system
 
 _ROOM_MIB = 100
 

@@ -12,8 +12,8 @@ from orchestrator.doctor.check import Check, bad, good, mind
 from orchestrator.doctor.mysql import mysql_checks
 from orchestrator.doctor.sqlite import sqlite_checks
 from orchestrator.errors import StorageError
-from orchestrator.storage import schema
-from orchestrator.storage.opening import OPTUNA_TABLES, asked
+from orchestrator.sql import schema
+from orchestrator.sql.opening import OPTUNA_TABLES, asked
 from orchestrator.storage_url import masked, sqlite_path
 
 _SLOW_S, _SKEWED_S = 0.02, 5.0

@@ -24,7 +24,7 @@ from orchestrator.server.install import install
 from orchestrator.server.process import await_answer, launch
 from orchestrator.server.programs import Programs, find_programs
 from orchestrator.server.record import ServerRecord, read_record
-from orchestrator.storage.network_fs import network_file_system
+from orchestrator.sql.network_fs import network_file_system
 
 Note = Callable[[str], None]
 

@@ -19,7 +19,7 @@ from orchestrator.server.install import last_words
 from orchestrator.server.programs import Programs
 from orchestrator.server.record import ServerRecord
 from orchestrator.server.settings import server_command
-from orchestrator.storage.network_fs import network_file_system
+from orchestrator.sql.network_fs import network_file_system
 
 _PATIENCE_S = 300.0  # a recovery after a crash may take its time
 _POLL_S = 0.05

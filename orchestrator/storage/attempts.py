@@ -22,7 +22,14 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from orchestrator.storage.database import Database
+from orchestrator.sql.database import Database
+from orchestrator.sql.schema import (
+    attempts,
+    trial_intermediate_values,
+    trial_params,
+    trial_system_attributes,
+    trials,
+)
 from orchestrator.storage.rows import (
     PARAM_KEY,
     keep_params,
@@ -33,13 +40,6 @@ from orchestrator.storage.rows import (
     set_attribute,
     set_trial,
     write_while_running,
-)
-from orchestrator.storage.schema import (
-    attempts,
-    trial_intermediate_values,
-    trial_params,
-    trial_system_attributes,
-    trials,
 )
 
 CAUSE = "nano:cause"  # the trial's system attribute that says why it ended

@@ -18,6 +18,9 @@ import sqlalchemy as sa
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from orchestrator.sql.database import Database
+from orchestrator.sql.schema import attempts, runs, trials
+from orchestrator.sql.upsert import Row
 from orchestrator.storage.attempts import (
     CAUSE,
     FINISHED_ELSEWHERE,
@@ -26,7 +29,6 @@ from orchestrator.storage.attempts import (
     Seat,
     StaleAttempt,
 )
-from orchestrator.storage.database import Database
 from orchestrator.storage.rows import (
     last_number,
     lock_study,
@@ -37,8 +39,6 @@ from orchestrator.storage.rows import (
     write_values,
     write_while_running,
 )
-from orchestrator.storage.schema import attempts, runs, trials
-from orchestrator.storage.upsert import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from orchestrator.storage.database import Database
+from orchestrator.sql.database import Database
 from orchestrator.storage.rows import lock_study
 from orchestrator.storage.study_rows import delete_newest_trials, delete_study
 

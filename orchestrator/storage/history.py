@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestrator.records import AttemptRecord, PoolRecord, SlotRecord
-from orchestrator.storage.database import Database
+from orchestrator.sql.database import Database
+from orchestrator.sql.schema import agents, attempts, trials
 from orchestrator.storage.runs import RunTable, utc
-from orchestrator.storage.schema import agents, attempts, trials
 
 
 def attempts_of(database: Database, study_id: int) -> tuple[AttemptRecord, ...]:

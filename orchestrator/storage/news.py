@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from orchestrator.storage.schema import trials
+from orchestrator.sql.schema import trials
 
 _MANY = 500  # unfinished trials named one by one; more are read from the first of them on
 

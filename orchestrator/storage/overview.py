@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from orchestrator.storage.schema import runs, studies, study_directions, trial_values, trials
+from orchestrator.sql.schema import runs, studies, study_directions, trial_values, trials
 
 _SPECIAL = {"INF_POS": float("inf"), "INF_NEG": float("-inf")}
 

@@ -10,10 +10,10 @@ from typing import Any
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
+from orchestrator.sql.schema import trial_params, trial_system_attributes
 from orchestrator.storage.attempts import CAUSE, Result
 from orchestrator.storage.claims import Batch, Claim
 from orchestrator.storage.rows import ATTRIBUTE_KEY, PARAM_KEY, attribute_row, param_row
-from orchestrator.storage.schema import trial_params, trial_system_attributes
 from orchestrator.storage.stored_trial import local
 
 RELATIVE = "tpe:relative_params:"  # Optuna's TPE writes what it has sampled here for the other workers

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.storage.schema import (
+from orchestrator.sql.schema import (
     attempts,
     studies,
     trial_intermediate_values,
@@ -23,8 +23,8 @@ from orchestrator.storage.schema import (
     trial_values,
     trials,
 )
+from orchestrator.sql.upsert import Row, upsert, upsert_while
 from orchestrator.storage.stored_trial import Times
-from orchestrator.storage.upsert import Row, upsert, upsert_while
 
 # The unique keys of what belongs to a trial.
 PARAM_KEY = ("trial_id", "param_name")

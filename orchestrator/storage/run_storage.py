@@ -12,16 +12,16 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from orchestrator.errors import BudgetSpent
-from orchestrator.storage.attempts import Result, Seat
-from orchestrator.storage.claims import Batch, Claims
-from orchestrator.storage.database import Database
-from orchestrator.storage.own_trial import RELATIVE, OwnTrial, new_trial
-from orchestrator.storage.rows import ATTRIBUTE_KEY, STEP_KEY, attribute_row, intermediate_row
-from orchestrator.storage.schema import (
+from orchestrator.sql.database import Database
+from orchestrator.sql.schema import (
     trial_intermediate_values,
     trial_system_attributes,
     trial_user_attributes,
 )
+from orchestrator.storage.attempts import Result, Seat
+from orchestrator.storage.claims import Batch, Claims
+from orchestrator.storage.own_trial import RELATIVE, OwnTrial, new_trial
+from orchestrator.storage.rows import ATTRIBUTE_KEY, STEP_KEY, attribute_row, intermediate_row
 from orchestrator.storage.study_history import StudyHistory
 from orchestrator.storage.study_storage import StudyStorage, open_storage
 

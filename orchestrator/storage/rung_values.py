@@ -11,10 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
+from orchestrator.sql.database import Database
+from orchestrator.sql.schema import trial_system_attributes, trials
 from orchestrator.storage.attempts import RUNG
-from orchestrator.storage.database import Database
 from orchestrator.storage.news import News
-from orchestrator.storage.schema import trial_system_attributes, trials
 
 Rung = tuple[int, str]  # a group of trials (Hyperband's bracket) and the key of the trial's attribute
 _attribute = trial_system_attributes.c

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from orchestrator.host import HostProcess
 from orchestrator.records import RunRecord
 from orchestrator.spec import RunSpec
-from orchestrator.storage.database import Database
-from orchestrator.storage.schema import agents, database_now, runs, studies
+from orchestrator.sql.database import Database
+from orchestrator.sql.schema import agents, database_now, runs, studies
 
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 STALE_AFTER_S = 60.0

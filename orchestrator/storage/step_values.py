@@ -16,9 +16,9 @@ import numpy as np
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from orchestrator.storage.database import Database
+from orchestrator.sql.database import Database
+from orchestrator.sql.schema import trial_intermediate_values, trials
 from orchestrator.storage.news import News
-from orchestrator.storage.schema import trial_intermediate_values, trials
 
 LOOK_EVERY_S = 1.0
 _SPECIAL = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}

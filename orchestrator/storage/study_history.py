@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.storage.database import Database
-from orchestrator.storage.schema import trials
+from orchestrator.sql.database import Database
+from orchestrator.sql.schema import trials
 from orchestrator.storage.stored_trial import StoredTrial, utc
 from orchestrator.storage.trial_reader import TrialReader
 

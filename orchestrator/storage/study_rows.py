@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 
-from orchestrator.storage.schema import (
+from orchestrator.sql.schema import (
     agents,
     attempts,
     runs,
@@ -27,7 +27,7 @@ from orchestrator.storage.schema import (
     trial_values,
     trials,
 )
-from orchestrator.storage.upsert import upsert
+from orchestrator.sql.upsert import upsert
 
 _OF_TRIALS = (
     trial_params,

@@ -24,9 +24,19 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
+from orchestrator.sql.database import Database
+from orchestrator.sql.opening import open_database
+from orchestrator.sql.schema import (
+    study_system_attributes,
+    study_user_attributes,
+    trial_intermediate_values,
+    trial_params,
+    trial_system_attributes,
+    trial_user_attributes,
+    trials,
+)
+from orchestrator.sql.upsert import upsert
 from orchestrator.storage import study_rows
-from orchestrator.storage.database import Database
-from orchestrator.storage.opening import open_database
 from orchestrator.storage.rows import (
     PARAM_KEY,
     attribute_row,
@@ -37,18 +47,8 @@ from orchestrator.storage.rows import (
     param_row,
     write_values,
 )
-from orchestrator.storage.schema import (
-    study_system_attributes,
-    study_user_attributes,
-    trial_intermediate_values,
-    trial_params,
-    trial_system_attributes,
-    trial_user_attributes,
-    trials,
-)
 from orchestrator.storage.stored_trial import Times, utc
 from orchestrator.storage.study_history import StudyHistory
-from orchestrator.storage.upsert import upsert
 
 _UNNAMED = "no-name-"  # Optuna's prefix
 

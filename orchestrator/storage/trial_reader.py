@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.storage.schema import (
+from orchestrator.sql.schema import (
     trial_intermediate_values,
     trial_params,
     trial_system_attributes,

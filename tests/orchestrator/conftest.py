@@ -65,7 +65,7 @@ def make_ledger(storage_url: str) -> Iterator[Callable[[int], Ledger]]:
     from optuna.study import StudyDirection
 
     from orchestrator.host import this_process
-    from orchestrator.storage.opening import open_database
+    from orchestrator.sql.opening import open_database
     from orchestrator.storage.runs import RunTable
 
     opened = []

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
+from orchestrator.sql.opening import open_database
 from orchestrator.storage.attempts import CAUSE, Loss, Result, StaleAttempt
-from orchestrator.storage.opening import open_database
 from orchestrator.storage.study_storage import StudyStorage
 
 DONE = Result(TrialState.COMPLETE, (1.5,), "returned", objective_s=0.25, peak_rss_mib=10.0)

@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from orchestrator.storage import database as database_module
-from orchestrator.storage.idle import IdleCloser
-from orchestrator.storage.opening import open_database
-from orchestrator.storage.patience import Patience
+from orchestrator.sql import database as database_module
+from orchestrator.sql.idle import IdleCloser
+from orchestrator.sql.opening import open_database
+from orchestrator.sql.patience import Patience
 from tests.conftest import MariaDB
 
 

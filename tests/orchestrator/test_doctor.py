@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.doctor import Verdict, check, machine, mysql, software, sqlite, storage
-from orchestrator.storage import network_fs
-from orchestrator.storage.opening import open_database
+from orchestrator.sql import network_fs
+from orchestrator.sql.opening import open_database
 from tests.orchestrator.test_foreign_servers import account, name_of
 
 

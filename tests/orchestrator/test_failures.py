@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import exc
 
-from orchestrator.storage.failures import Trouble, is_passing, said, trouble
+from orchestrator.sql.failures import Trouble, is_passing, said, trouble
 
 
 def error(*arguments, kind=Exception, invalidated=False, **attributes):

@@ -18,16 +18,16 @@ from optuna import pruners
 from optuna.trial import TrialState, create_trial
 
 from orchestrator import open_storage
-from orchestrator.flat_pruners import (
+from orchestrator.local import MEMORY
+from orchestrator.sampling.flat_pruners import (
     FlatHyperbandPruner,
     FlatMedianPruner,
     FlatPercentilePruner,
     FlatSuccessiveHalvingPruner,
 )
-from orchestrator.local import MEMORY
-from orchestrator.sampling import make_pruner
+from orchestrator.sampling.named import make_pruner
+from orchestrator.sql.opening import open_database
 from orchestrator.storage import news, step_values
-from orchestrator.storage.opening import open_database
 from orchestrator.storage.stored_trial import PARTS
 from orchestrator.storage.study_storage import StudyStorage
 

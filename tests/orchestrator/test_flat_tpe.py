@@ -1,4 +1,4 @@
-"""TPE on a thinned history: plain TPE up to 400 trials; beyond, at one price, the best and a sample."""
+"""TPE on a thinned history: plain TPE up to 1,000 trials; beyond, at one price, the best and a sample."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from orchestrator import FlatTPESampler, open_storage
-from orchestrator.best_trials import best_trials
-from orchestrator.flat_tpe import SHOWN
-from orchestrator.sampling import TrialSeededSampler, make_sampler
-from orchestrator.storage import schema
+from orchestrator.sampling.best_trials import best_trials
+from orchestrator.sampling.flat_tpe import SHOWN
+from orchestrator.sampling.named import make_sampler
+from orchestrator.sampling.streams import TrialSeededSampler
+from orchestrator.sql import schema
 
 X = FloatDistribution(-5.0, 5.0)
-N_MANY = 1_500
+N_MANY = 4_000
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
 
@@ -180,7 +181,7 @@ def test_the_options_of_tpe_mean_what_they_mean_there(options: dict[str, Any], t
     assert ours == run(conditional, TPESampler(seed=3, **options), n_trials=25)
 
 
-def test_at_400_trials_it_is_still_plain_tpe(kept: Kept) -> None:
+def test_at_1000_trials_it_is_still_plain_tpe(kept: Kept) -> None:
     flat, plain = load(kept(SHOWN), FlatTPESampler(seed=5)), load(kept(SHOWN), TPESampler(seed=5))
     assert len(finished(shown(flat, flat.ask()))) == SHOWN
     plain.ask()
@@ -191,7 +192,7 @@ def test_at_400_trials_it_is_still_plain_tpe(kept: Kept) -> None:
 # Beyond
 
 
-def test_a_long_history_shows_its_best_25_and_400_in_all(kept: Kept) -> None:
+def test_a_long_history_shows_its_best_25_and_1000_in_all(kept: Kept) -> None:
     study = load(kept())
     trials = sorted(study.get_trials(deepcopy=False), key=lambda trial: trial.value)
     seen = finished(shown(study, study.ask()))
@@ -278,7 +279,7 @@ def _sometimes_feasible(number: int) -> dict[str, Any]:
 
 
 def test_infeasible_trials_are_not_among_the_best(kept: Kept) -> None:
-    study = load(kept(600, _sometimes_feasible))
+    study = load(kept(1_500, _sometimes_feasible))
     below = tpe_takes_for_good(study)
     assert len(below) == 25
     assert all(sum(max(0.0, v) for v in trial.constraints.values()) == 0 for trial in below)
@@ -287,14 +288,14 @@ def test_infeasible_trials_are_not_among_the_best(kept: Kept) -> None:
 
 def _pruned(number: int) -> dict[str, Any]:
     made = _scattered(number)
-    if number % 60 == 0:
+    if number % 150 == 0:
         return made
     reports = {step: made["values"][0] - step for step in range(number % 9)}
     return {**made, "values": None, "state": TrialState.PRUNED, "intermediate_values": reports}
 
 
 def test_pruned_trials_are_ranked_as_tpe_ranks_them_while_few_are_complete(kept: Kept) -> None:
-    study = load(kept(600, _pruned))
+    study = load(kept(1_500, _pruned))
     below = tpe_takes_for_good(study)
     assert {trial.state for trial in below} == {TrialState.COMPLETE, TrialState.PRUNED}
     assert below == plain_takes_for_good(study)
@@ -340,11 +341,11 @@ def _several(number: int) -> dict[str, Any]:
 
 
 def test_of_several_objectives_the_first_ranks_are_shown(kept: Kept) -> None:
-    study = load(kept(900, _several))
+    study = load(kept(2_500, _several))
     seen = finished(shown(study, study.ask()))
     front = {trial.number for trial in study.best_trials}
     assert len(seen) == SHOWN
-    assert len(front) < 40
+    assert len(front) < 100
     assert front <= {trial.number for trial in seen}
     assert study.ask({"x": X, "y": X}).params
 
@@ -368,7 +369,7 @@ def test_a_front_that_is_too_long_is_thinned_from_its_middle() -> None:
         best.offer(trial)
         best.offer(create_trial(values=[part + 1, part - 1]))
     kept_values = sorted(trial.values[0] for trial in best.best())
-    assert len(kept_values) == 40
+    assert len(kept_values) == 100
     assert kept_values[-1] < 1.0  # nothing dominated
     assert kept_values[0] < 0.01
     assert kept_values[-1] > 0.99
@@ -382,7 +383,7 @@ def test_parameters_that_some_trials_lack_are_still_drawn(kept: Kept) -> None:
         rest = {name: value for name, value in made["params"].items() if name != lacked}
         return {**made, "params": rest, "distributions": dict.fromkeys(rest, X)}
 
-    study = load(kept(500, trial))
+    study = load(kept(1_500, trial))
     new = study.ask()
     assert new.relative_params == {}
     assert -5 <= new.suggest_float("x", -5, 5) <= 5
@@ -424,14 +425,14 @@ def sampled(path: Path) -> list[list[str]]:
 
 def test_drawing_sends_no_more_to_a_longer_history(kept: Kept) -> None:
     """One statement more, that for parameters, where a trial is shown for the first time."""
-    short, long = sampled(kept(450)), sampled(kept(3_000))
+    short, long = sampled(kept(1_100)), sampled(kept(6_000))
     assert min(map(len, short)) == min(map(len, long)) < 15
     assert max(map(len, short + long)) <= min(map(len, long)) + 2  # BEGIN, SELECT
     assert max(text.count("?") for sent in short + long for text in sent) < 20
 
 
 def test_with_several_objectives_the_history_is_read_once_a_trial(kept: Kept) -> None:
-    study = load(kept(900, _several))
+    study = load(kept(1_500, _several))
     trial = study.ask()
     trial.suggest_float("x", -5, 5)
     with statements(study) as sent:
@@ -443,12 +444,12 @@ def test_the_parameters_of_few_trials_are_read(kept: Kept) -> None:
     study = load(kept())
     study.ask({"x": X, "y": X})
     known = [trial for trial in study.get_trials(deepcopy=False)[:N_MANY] if trial.knows("params")]
-    assert len(known) == SHOWN
+    assert SHOWN <= len(known) <= 2.5 * SHOWN + 25  # the pool and the best
 
 
 def test_an_interrupt_while_trials_are_taken_in_loses_none(kept: Kept) -> None:
     """Constraints are read when a trial is first met."""
-    study = load(kept(600, _sometimes_feasible))
+    study = load(kept(1_500, _sometimes_feasible))
     trial = study.ask()
     with interrupted(study), pytest.raises(KeyboardInterrupt):
         shown(study, trial)
@@ -484,8 +485,8 @@ def test_a_gamma_or_weights_of_ones_own_get_all_trials(options: dict[str, Any], 
 
 
 def test_a_long_random_start_ends(kept: Kept) -> None:
-    study = load(kept(), FlatTPESampler(seed=1, n_startup_trials=600))
-    assert len(finished(shown(study, study.ask()))) == 600
+    study = load(kept(), FlatTPESampler(seed=1, n_startup_trials=1_600))
+    assert len(finished(shown(study, study.ask()))) == 1_600
     assert study.ask().relative_params.keys() == {"x", "y"}  # which a random start leaves empty
 
 

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from orchestrator.errors import StorageError
-from orchestrator.storage.opening import open_database, study_names
+from orchestrator.sql.opening import open_database, study_names
 from orchestrator.storage_url import checked
 from tests.conftest import MariaDB
 

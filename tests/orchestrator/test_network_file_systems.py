@@ -10,10 +10,10 @@ from launchers import Rank
 from orchestrator.errors import StorageError
 from orchestrator.launch import plan
 from orchestrator.spec import RunSpec
-from orchestrator.storage import network_fs
-from orchestrator.storage.advice import warnings_about, warnings_about_file
-from orchestrator.storage.network_fs import file_system, network_file_system
-from orchestrator.storage.opening import open_database, study_names
+from orchestrator.sql import network_fs
+from orchestrator.sql.advice import warnings_about, warnings_about_file
+from orchestrator.sql.network_fs import file_system, network_file_system
+from orchestrator.sql.opening import open_database, study_names
 from tests.orchestrator.conftest import CommandLine
 
 MOUNTS = """\

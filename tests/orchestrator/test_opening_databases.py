@@ -9,7 +9,7 @@ import time
 OPEN_AT_THE_GATE = """
 import sys, time
 from pathlib import Path
-from orchestrator.storage.opening import open_database
+from orchestrator.sql.opening import open_database
 gate, here, url = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 here.touch()
 while not gate.exists():

@@ -9,15 +9,14 @@ import optuna
 import pytest
 
 from orchestrator.errors import SpecError
-from orchestrator.sampling import (
+from orchestrator.sampling.named import (
     PRUNERS,
     SAMPLERS,
-    TrialSeededSampler,
     make_pruner,
     make_sampler,
     require_packages,
-    stream_seed,
 )
+from orchestrator.sampling.streams import TrialSeededSampler, stream_seed
 
 ARGUMENTS = {
     "grid": {"search_space": {"x": [0.0, 0.25, 0.5, 0.75]}},

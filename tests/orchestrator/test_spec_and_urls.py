@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.errors import SpecError, StorageError
 from orchestrator.spec import RunSpec, default_study_name
-from orchestrator.storage.opening import open_database, study_names
+from orchestrator.sql.opening import open_database, study_names
 from orchestrator.storage_url import checked, masked, scrubbed, sqlite_path, sqlite_url
 
 

@@ -10,7 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from orchestrator.storage import claims, schema
+from orchestrator.sql import schema
+from orchestrator.sql.schema import database_now
+from orchestrator.sql.upsert import upsert, upsert_while
+from orchestrator.storage import claims
 from orchestrator.storage.rows import (
     ATTRIBUTE_KEY,
     RUNNING_ATTEMPT,
@@ -18,8 +21,6 @@ from orchestrator.storage.rows import (
     attribute_row,
     intermediate_row,
 )
-from orchestrator.storage.schema import database_now
-from orchestrator.storage.upsert import upsert, upsert_while
 from tests.conftest import MariaDB
 
 

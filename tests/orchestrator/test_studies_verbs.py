@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from optuna.trial import TrialState, create_trial
 
 from orchestrator.cli import main
-from orchestrator.storage import schema, study_rows
+from orchestrator.sql import schema
+from orchestrator.sql.opening import open_database
+from orchestrator.storage import study_rows
 from orchestrator.storage.deletion import delete_in_batches
-from orchestrator.storage.opening import open_database
 from orchestrator.storage.overview import overview
 from orchestrator.storage.study_storage import StudyStorage
 

@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator import open_storage
-from orchestrator.storage import schema
+from orchestrator.sql import schema
 from orchestrator.storage.stored_trial import PARTS, StoredTrial
 from orchestrator.storage.study_storage import StudyStorage
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.errors import StorageError
-from orchestrator.storage.opening import open_database
+from orchestrator.sql.opening import open_database
 from orchestrator.storage_url import checked
 from tests.conftest import MariaDB
 

@@ -31,9 +31,9 @@ from orchestrator.carry.reading import StudySource
 from orchestrator.carry.writing import land_study
 from orchestrator.cli import main
 from orchestrator.errors import StudyError
-from orchestrator.storage import schema
-from orchestrator.storage.database import Database
-from orchestrator.storage.opening import open_database, study_names
+from orchestrator.sql import schema
+from orchestrator.sql.database import Database
+from orchestrator.sql.opening import open_database, study_names
 from orchestrator.storage.runs import RunTable
 from orchestrator.storage.study_storage import StudyStorage
 

@@ -15,11 +15,11 @@ from optuna.storages import RDBStorage
 from sqlalchemy import exc
 
 from orchestrator.errors import StorageError
-from orchestrator.storage import schema
-from orchestrator.storage.database import Database
-from orchestrator.storage.driver import way_to
-from orchestrator.storage.failures import said
-from orchestrator.storage.patience import Patience
+from orchestrator.sql import schema
+from orchestrator.sql.database import Database
+from orchestrator.sql.driver import way_to
+from orchestrator.sql.failures import said
+from orchestrator.sql.patience import Patience
 from orchestrator.storage_url import masked, scrubbed, sqlite_path
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from typing import TypeVar
 from sqlalchemy import exc
 
 from orchestrator.spec import STORAGE_PATIENCE_S
-from orchestrator.storage.failures import Trouble, said, trouble
+from orchestrator.sql.failures import Trouble, said, trouble
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from optuna.samplers import TPESampler
 from optuna.samplers._tpe.sampler import default_weights
 from optuna.trial import FrozenTrial
 
+from orchestrator.sampling.thinned_study import ThinnedHistory, ThinnedStudy
 from orchestrator.storage.study_storage import StudyStorage
-from orchestrator.thinned_study import ThinnedHistory, ThinnedStudy
 
 SHOWN = 1000  # finished trials; from 250 on TPE's good ones are always the best 25
 
@@ -23,15 +23,15 @@ SHOWN = 1000  # finished trials; from 250 on TPE's good ones are always the best
 class FlatTPESampler(TPESampler):
     """Optuna's ``TPESampler``, with its arguments, on at most ``SHOWN`` finished trials.
 
-    Up to 400 finished trials it draws what ``TPESampler`` draws. Beyond, TPE sees the trials that it takes
+    Up to 1,000 finished trials it draws what ``TPESampler`` draws. Beyond, TPE sees the trials that it takes
     for good (with one objective the best 25, exactly), an even sample of the others, and all that are
     running. What a trial sees is fixed by the history and its number (``ThinnedHistory``), and read once per
     trial, not once per parameter.
 
-    - With several objectives TPE takes a tenth of what it sees for good: 40 trials of the first ranks.
+    - With several objectives TPE takes a tenth of what it sees for good: 100 trials of the first ranks.
     - Parameters sampled together are those common to the trials shown. One that a few trials of thousands
       lack is thus sampled with the others most of the time, where ``TPESampler`` would sample it alone.
-    - With ``n_startup_trials`` above 400, so many trials are shown.
+    - With ``n_startup_trials`` above 1,000, so many trials are shown.
 
     It is ``TPESampler`` and no more, and grows with the history, on storages that are not
     ``open_storage``'s, with a ``gamma`` or ``weights`` of the caller's, and under ``HyperbandPruner``, which

@@ -149,7 +149,7 @@ def is_storage_failure(error: BaseException) -> bool:
     while traceback is not None:
         frames.append(traceback.tb_frame.f_globals.get("__name__", ""))
         traceback = traceback.tb_next
-    return any(name.startswith("orchestrator.storage") for name in frames)
+    return any(name.startswith(("orchestrator.sql", "orchestrator.storage")) for name in frames)
 
 
 def said(error: BaseException) -> str:

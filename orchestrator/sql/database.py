@@ -13,10 +13,10 @@ import optuna
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from orchestrator.storage import schema
-from orchestrator.storage.failures import said
-from orchestrator.storage.idle import IdleCloser
-from orchestrator.storage.patience import Patience
+from orchestrator.sql import schema
+from orchestrator.sql.failures import said
+from orchestrator.sql.idle import IdleCloser
+from orchestrator.sql.patience import Patience
 
 T = TypeVar("T")
 

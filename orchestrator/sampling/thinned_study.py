@@ -15,7 +15,7 @@ from optuna import Study
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.best_trials import Smallest, best_trials
+from orchestrator.sampling.best_trials import Smallest, best_trials
 from orchestrator.storage.stored_trial import StoredTrial
 from orchestrator.storage.study_history import StudyHistory
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.errors import StorageError
-from orchestrator.storage.network_fs import network_file_system
-from orchestrator.storage.opening import collation_trap
-from orchestrator.storage.option_file import exposed_password
+from orchestrator.sql.network_fs import network_file_system
+from orchestrator.sql.opening import collation_trap
+from orchestrator.sql.option_file import exposed_password
 from orchestrator.storage_url import option_file, sqlite_path
 
 

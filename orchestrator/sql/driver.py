@@ -10,9 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orchestrator.storage.network_fs import network_file_system
-from orchestrator.storage.option_file import read_options
-from orchestrator.storage.tls import driver_arguments, require_cipher, tls_of, without_tls
+from orchestrator.sql.network_fs import network_file_system
+from orchestrator.sql.option_file import read_options
+from orchestrator.sql.tls import driver_arguments, require_cipher, tls_of, without_tls
 from orchestrator.storage_url import option_file, sqlite_path
 
 _CONNECT_TIMEOUT_S = 10

@@ -19,7 +19,7 @@ from optuna.pruners import HyperbandPruner, MedianPruner, PercentilePruner, Succ
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from orchestrator.storage.database import Database
+from orchestrator.sql.database import Database
 from orchestrator.storage.rung_values import RungValues
 from orchestrator.storage.step_values import StepValues, last_step
 from orchestrator.storage.study_history import StudyHistory
