@@ -1,7 +1,7 @@
 """Does TPE on a thinned history find as good values as TPE on all of it? Flat against plain, equal trials.
 
-Four functions with known minima, 2,000 trials, the same seeds for both: they draw the same first
-1,000 trials and part then. Measured is the regret (best value found less the minimum) as log10. Its difference, flat less
+Four functions with known minima, 2,000 trials, the same seeds for both: they draw the same first 1,000 trials
+and part then. Measured is the regret (best value found less the minimum) as log10. Its difference, flat less
 plain, is divided by the spread of plain's log10 regrets over the seeds, so that functions can be pooled.
 
 Decided before measuring: **equivalent** means that the 90 % bootstrap interval of the mean difference, over

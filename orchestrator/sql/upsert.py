@@ -39,7 +39,8 @@ def upsert_while(
     """
     statement = _guarded(c.dialect.name, guard, table, tuple(rows[0]), len(rows), key, keep)
     values = {f"{name}_{place}": value for place, row in enumerate(rows) for name, value in row.items()}
-    return c.execute(statement, {**values, **guarded}).rowcount > 0
+    counts = {"preserve_rowcount": True}  # psycopg forgets the count of an INSERT when the cursor is closed
+    return c.execute(statement, {**values, **guarded}, execution_options=counts).rowcount > 0
 
 
 @lru_cache

@@ -192,7 +192,8 @@ def write_while_running(
 
 def best_trial(study_id: int, direction: StudyDirection) -> sa.Select[Any]:
     """The id of the best complete trial of a study with one objective, of equally good ones the earliest."""
-    rank = sa.case({"INF_NEG": -1, "FINITE": 0, "INF_POS": 1}, value=trial_values.c.value_type)
+    kind = trial_values.c.value_type
+    rank = sa.case((kind == "INF_NEG", -1), (kind == "INF_POS", 1), else_=0)
     order = sa.desc if direction is StudyDirection.MAXIMIZE else sa.asc
     joined = trials.join(trial_values, trial_values.c.trial_id == trials.c.trial_id)
     return (
