@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -131,8 +131,11 @@ class _Following:
     def suggested(self, name: str, internal: float, distribution: str) -> None:
         pass
 
-    def stored(self) -> None:
+    def stored(self, names: Sequence[str]) -> None:
         pass
+
+    def dropped(self) -> None:
+        self._trial = None
 
     def reported(self, number: int, step: int, value: float) -> None:
         if self._trial is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,11 +20,14 @@ from orchestrator.paths import RunPaths
 from orchestrator.progress import View
 from orchestrator.results import Draw, Written, write_results
 from orchestrator.run_handle import RunHandle
-from orchestrator.sql.failures import said
+from orchestrator.sql.failures import is_passing, said
 from orchestrator.stop import StopRequests
 from orchestrator.storage.runs import FINISHED
 from orchestrator.summarise import summarise
 from orchestrator.summary import Summary
+
+_LOOK_S = 1.0  # between looks at agents of other hosts when this one is done
+_WORTH_A_LINE = 8  # looks: a living agent beats more often
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,9 @@ def execute(
                 return Outcome(launch.rank, ending, stops.count, launch.paths, None, None)
             return _conclude(launch, agent.handle, ending, stops, draw, view)
         except (DBAPIError, StorageInternalError) as error:
-            raise RunFailed(f"The database was lost: {said(error)}. The same command goes on.") from error
+            is_lasting = isinstance(error, DBAPIError) and not is_passing(error)
+            what = "The database refuses what the run needs" if is_lasting else "The database was lost"
+            raise RunFailed(f"{what}: {said(error)}. The same command goes on.") from error
         finally:
             if beginning is not None and (agent is None or agent.handle is None):
                 beginning.cancel()
@@ -78,7 +84,7 @@ def _conclude(
     """The last agent ends the run and writes its files."""
     written = None
     ending = _settled(run, ending)
-    if not run.others_alive() and run.runs.end(run.run_id, ending.state, ending.reason):
+    if _is_last(launch, run, stops, view) and run.runs.end(run.run_id, ending.state, ending.reason):
         run.attempts.release_returned(run.run_id)
         summary = _summary(launch, run)
         if stops.count < 2:
@@ -88,6 +94,23 @@ def _conclude(
     else:
         summary = _summary(launch, run)
     return Outcome(launch.rank, ending, stops.count, launch.paths, summary, written)
+
+
+def _is_last(launch: Launch, run: RunHandle, stops: StopRequests, view: View) -> bool:
+    """Whether no other agent takes part; the trials of those that are gone are given back.
+
+    An agent of another host that has said nothing lately may be dead, and then nobody else would end the
+    run: that is waited for, which takes a minute at most, unless somebody says stop at once.
+    """
+    n_looks = 0
+    while (alive := run.others_alive()) is None and stops.count < 2:
+        n_looks += 1
+        if n_looks == _WORTH_A_LINE:
+            view.note("The agent of another host says nothing; in a minute it is taken for dead.")
+        time.sleep(_LOOK_S)
+    if alive is False:
+        run.free_the_dead(launch.spec.max_retries)
+    return alive is False
 
 
 def _settled(run: RunHandle, ending: Ending) -> Ending:

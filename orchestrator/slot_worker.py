@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,11 @@ class RunningTrial:
         self.suggested[name] = (internal, distribution)
         self.suggested_s = min(self.suggested_s, time.monotonic())
 
-    def all_is_stored(self) -> None:
-        """All parameters suggested so far are in the database."""
-        self.suggested.clear()
-        self.suggested_s = math.inf
+    def are_stored(self, names: Iterable[str]) -> None:
+        """These parameters are in the database, or will never be."""
+        for name in names:
+            self.suggested.pop(name, None)
+        self.suggested_s = time.monotonic() if self.suggested else math.inf
 
 
 @dataclass(slots=True)
@@ -139,9 +140,11 @@ class SlotWorker:
             case "suggested" if self.trial is not None:
                 self.trial.hear_of(**data)
             case "stored" if self.trial is not None:
-                self.trial.all_is_stored()
+                self.trial.are_stored(data["names"])
             case "reported" if self.trial is not None:
                 self.trial.step, self.trial.value = data["step"], data["value"]
+            case "dropped":
+                self.trial = None
             case "told":
                 self.trial = None
                 self.deaths = 0

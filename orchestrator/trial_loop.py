@@ -20,7 +20,7 @@ from orchestrator.objective import Objective
 from orchestrator.run_study import RunStudy
 from orchestrator.sampling.streams import seed_libraries, stream_seed
 from orchestrator.sql.failures import is_storage_failure
-from orchestrator.storage.attempts import StaleAttempt
+from orchestrator.storage.attempts import FINISHED_ELSEWHERE, StaleAttempt
 from orchestrator.storage.claims import Claim
 from orchestrator.storage.run_storage import RunStorage
 
@@ -50,6 +50,9 @@ class Events(Protocol):
 
     def reported(self, number: int, step: int, value: float) -> None:
         """The objective reported an intermediate value."""
+
+    def dropped(self) -> None:
+        """The trial is another worker's by now: what came out here is dropped."""
 
     def told(self, number: int, outcome: TrialOutcome, objective_s: float) -> None:
         """The trial is finished and stored."""
@@ -88,22 +91,57 @@ def run_one(
     own = storage.current
     assert own is not None
     events.claimed(own.claim)
+    try:
+        outcome, objective_s = _run(study, trial, objective, study_seed, events)
+        told_itself = storage.current is not own
+        if not told_itself:
+            own.cause, own.error, own.objective_s = outcome.cause, _stored_error(outcome), objective_s
+            own.peak_rss_mib = peak_rss_mib()
+            outcome = _tell(study, storage, trial, outcome)
+        if told_itself or not storage.has_ended(trial._trial_id):
+            outcome = _outcome_that_counts(storage, trial)
+        events.told(trial.number, outcome, objective_s)
+    except StaleAttempt:
+        log.warning("Trial %d was given to another worker meanwhile; this result is dropped.", trial.number)
+        events.dropped()
+    finally:
+        storage.leave()
+
+
+def _run(
+    study: RunStudy, trial: Trial, objective: Objective, study_seed: int, events: Events
+) -> tuple[TrialOutcome, float]:
+    """How the objective ended, and after how many seconds."""
     start_s = time.monotonic()
     outcome = _sample(trial, events)
     if outcome is None:
         seed_libraries(stream_seed(study_seed, trial.number))
         start_s = time.monotonic()
         outcome = evaluate(objective, trial, len(study.directions))
-    objective_s = time.monotonic() - start_s
+    return outcome, time.monotonic() - start_s
+
+
+def _tell(study: RunStudy, storage: RunStorage, trial: Trial, outcome: TrialOutcome) -> TrialOutcome:
+    """Store the outcome; a FAIL where the sampler or the database refuses what the objective has made."""
     try:
-        own.cause, own.error, own.objective_s = outcome.cause, _stored_error(outcome), objective_s
-        own.peak_rss_mib = peak_rss_mib()
         study.tell(trial, outcome.values, outcome.state)
-        events.told(trial.number, outcome, objective_s)
-    except StaleAttempt:
-        log.warning("Trial %d was given to another worker meanwhile; this result is dropped.", trial.number)
-    finally:
-        storage.leave()
+    except Exception as error:
+        own = storage.current
+        refused = _raised(trial, error)  # or it goes on: nobody is to blame for the trial
+        if own is None:  # the sampler failed when all was stored
+            return outcome
+        own.drop_held()
+        own.cause, own.error = refused.cause, _stored_error(refused)
+        study.tell(trial, state=TrialState.FAIL)
+        return refused
+    return outcome
+
+
+def _outcome_that_counts(storage: RunStorage, trial: Trial) -> TrialOutcome:
+    """What is stored: the objective, or somebody else, has told the trial."""
+    stored = storage.get_trial(trial._trial_id)
+    values = tuple(stored.values) if stored.values is not None else None
+    return TrialOutcome(stored.state, values, FINISHED_ELSEWHERE)
 
 
 def evaluate(objective: Objective, trial: Trial, n_objectives: int) -> TrialOutcome:

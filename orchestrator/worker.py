@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,11 @@ class _Telling:
     def suggested(self, name: str, internal: float, distribution: str) -> None:
         self._wire.send("suggested", name=name, internal=internal, distribution=distribution)
 
-    def stored(self) -> None:
-        self._wire.send("stored")
+    def stored(self, names: Sequence[str]) -> None:
+        self._wire.send("stored", names=list(names))
+
+    def dropped(self) -> None:
+        self._wire.send("dropped")
 
     def reported(self, number: int, step: int, value: float) -> None:
         self._wire.send("reported", number=number, step=step, value=value)

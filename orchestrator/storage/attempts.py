@@ -13,16 +13,19 @@ A run is done when N attempts are "ended". Changes of several trials lock the st
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
+from sqlalchemy import exc
 
 from orchestrator.sql.database import Database
+from orchestrator.sql.failures import said
 from orchestrator.sql.schema import (
     attempts,
     trial_intermediate_values,
@@ -30,9 +33,10 @@ from orchestrator.sql.schema import (
     trial_system_attributes,
     trials,
 )
+from orchestrator.sql.upsert import upsert
 from orchestrator.storage.rows import (
     PARAM_KEY,
-    keep_params,
+    fix_params,
     lock_study,
     now,
     param_row,
@@ -42,6 +46,11 @@ from orchestrator.storage.rows import (
     write_while_running,
 )
 
+T = TypeVar("T")
+
+log = logging.getLogger("nano_hpo")
+
+_REFUSED = (exc.DataError, exc.IntegrityError)  # too long, or with characters that the database lacks
 CAUSE = "nano:cause"  # the trial's system attribute that says why it ended
 RUNG = "completed_rung_%"  # what the successive-halving pruners keep about an attempt
 RELEASED, DATABASE_LOST = "released", "lost: the database was away"
@@ -120,14 +129,31 @@ class AttemptTable:
         rows = self._database.read(lambda c: c.execute(query).all())
         return [(row.agent_id, row.token, int(row.trial_id)) for row in rows]
 
-    def keep_params(self, token: str, trial_id: int, suggested: Suggested) -> None:
+    def keep_suggested(self, token: str, trial_id: int, suggested: Suggested) -> None:
         """Store parameters that a worker has told its agent of; nothing happens if its attempt is over."""
-        self._database.write(lambda c: self._keep_params(c, token, trial_id, suggested))
+        try:
+            self._database.write(lambda c: self._keep_suggested(c, token, trial_id, suggested))
+        except _REFUSED as error:
+            log.warning("Parameters of a running trial are refused: %s.", said(error))
 
-    def _keep_params(self, c: sa.Connection, token: str, trial_id: int, suggested: Suggested) -> None:
+    def _keep_suggested(self, c: sa.Connection, token: str, trial_id: int, suggested: Suggested) -> None:
         rows = [param_row(trial_id, name, *param) for name, param in suggested.items()]
         if rows:
             write_while_running(c, token, trial_params, rows, PARAM_KEY, keep=True)
+
+    def _add_suggested(self, c: sa.Connection, trial_id: int, suggested: Suggested) -> None:
+        """Who finished the trial elsewhere could not know these."""
+        rows = [param_row(trial_id, name, *param) for name, param in suggested.items()]
+        upsert(c, trial_params, rows, PARAM_KEY, keep=True)
+
+    def _lost(self, change: Callable[[sa.Connection, Loss], T], loss: Loss) -> T:
+        """Make a change; without what the worker had told, should the database refuse that."""
+        try:
+            return self._database.write(lambda c: change(c, loss))
+        except _REFUSED as error:
+            log.warning("Parameters of a lost trial are refused: %s.", said(error))
+            untold = replace(loss, params=None, suggested={})
+            return self._database.write(lambda c: change(c, untold))
 
     def give_back(self, token: str, trial_id: int, loss: Loss, max_retries: int) -> str:
         """The worker died: the trial goes to the next free worker with its number and parameters.
@@ -135,7 +161,7 @@ class AttemptTable:
         After ``max_retries`` retries it is failed for good instead. Returns "returned", "failed", or
         "gone" when the attempt had ended already.
         """
-        return self._database.write(lambda c: self._give_back(c, token, trial_id, loss, max_retries))
+        return self._lost(lambda c, loss: self._give_back(c, token, trial_id, loss, max_retries), loss)
 
     def _give_back(self, c: sa.Connection, token: str, trial_id: int, loss: Loss, max_retries: int) -> str:
         if not self._lose(c, token, trial_id, loss, "returned"):
@@ -151,7 +177,7 @@ class AttemptTable:
 
     def release(self, token: str, trial_id: int, loss: Loss) -> None:
         """The run stops with the trial unfinished: it becomes WAITING, with its number and parameters."""
-        self._database.write(lambda c: self._release(c, token, trial_id, loss))
+        self._lost(lambda c, loss: self._release(c, token, trial_id, loss), loss)
 
     def _release(self, c: sa.Connection, token: str, trial_id: int, loss: Loss) -> None:
         if self._lose(c, token, trial_id, loss, "waiting"):
@@ -160,7 +186,7 @@ class AttemptTable:
     def _lose(self, c: sa.Connection, token: str, trial_id: int, loss: Loss, becomes: str) -> bool:
         """End the attempt and clear what would disturb the next; False when it had ended already."""
         lock_study(c, self._study_id)
-        self._keep_params(c, token, trial_id, loss.suggested)
+        self._keep_suggested(c, token, trial_id, loss.suggested)
         mine = sa.and_(attempts.c.token == token, attempts.c.state == "running")
         ended = {"state": becomes, "end_s": time.time(), "cause": loss.cause}
         known = {"exit_status": loss.exit_status, "peak_rss_mib": loss.peak_rss_mib}
@@ -169,6 +195,7 @@ class AttemptTable:
         state = c.execute(sa.select(trials.c.state).where(trials.c.trial_id == trial_id)).scalar()
         if state in FINISHED_STATES:
             set_attempt(c, token, state="ended", cause=FINISHED_ELSEWHERE)
+            self._add_suggested(c, trial_id, loss.suggested)
             return False
         # Optuna's report() ignores a step that is there already, and rungs would prune the next attempt.
         c.execute(
@@ -179,7 +206,7 @@ class AttemptTable:
             sa.delete(trial_system_attributes).where(trial_system_attributes.c.trial_id == trial_id, rungs)
         )
         if loss.params:
-            keep_params(c, trial_id, loss.params)
+            fix_params(c, trial_id, loss.params)
         return True
 
     def release_returned(self, run_id: str) -> None:

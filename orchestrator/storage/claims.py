@@ -1,44 +1,37 @@
-"""What a worker does to the trial it holds: claim it, write to it, finish it; each one transaction.
+"""The next trial of a run for one worker: a seat in; ticket, trial and attempt out, in one transaction.
 
 A ticket is taken with the trial and stays with it: of a run with ``n_trials`` = N at most N tickets exist.
 Claims lock the study's row first, as Optuna does when it creates a trial, so they are serial per study, on
-any number of nodes. All that comes after is checked against the attempt's state by the statement that writes.
+any number of nodes.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from orchestrator.sql.database import Database
 from orchestrator.sql.schema import attempts, runs, trials
-from orchestrator.sql.upsert import Row
 from orchestrator.storage.attempts import (
-    CAUSE,
     FINISHED_ELSEWHERE,
     FINISHED_STATES,
-    Result,
     Seat,
-    StaleAttempt,
 )
 from orchestrator.storage.rows import (
     last_number,
     lock_study,
     now,
     set_attempt,
-    set_attribute,
     start_trial,
-    write_values,
-    write_while_running,
 )
+
+_FEW = 3  # enqueued trials that a claim looks at
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +42,6 @@ class Claim:
     trial_id: int
     number: int
     start: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows for one table of a trial's content; ``keep``: what is there already stays as it is."""
-
-    table: sa.Table
-    rows: Sequence[Row]
-    key: tuple[str, ...]
-    keep: bool = False
-
-    def write(self, c: sa.Connection, token: str) -> bool:
-        """One statement; False when the attempt, or the trial, runs no more."""
-        return write_while_running(c, token, self.table, self.rows, self.key, self.keep)
 
 
 @dataclass(slots=True)
@@ -76,7 +55,7 @@ class _Look:
 
 
 class Claims:
-    """The worker's side of ``nano_attempts`` and of the trials it concerns."""
+    """Takes trials of one study for the workers of its runs."""
 
     def __init__(self, database: Database, study_id: int) -> None:
         self._database = database
@@ -90,14 +69,19 @@ class Claims:
         same trial.
         """
         token = token or uuid.uuid4().hex
-        claim = self._database.write(lambda c: self._claim(c, seat, token))
-        if claim is not None and claim.start is not None:  # only now is it committed
+        claim, look = self._database.write(lambda c: self._claim(c, seat, token))
+        if look.enqueued:
+            self._none_waits_up_to = look.enqueued[0].trial_id - 1
+        elif claim is not None and claim.start is not None:  # only now is it committed
             self._none_waits_up_to = claim.trial_id
         return claim
 
-    def _claim(self, c: sa.Connection, seat: Seat, token: str) -> Claim | None:
+    def _claim(self, c: sa.Connection, seat: Seat, token: str) -> tuple[Claim | None, _Look]:
         lock_study(c, self._study_id)
         look = self._look(c, seat.run_id, token)
+        return self._take(c, look, seat, token), look
+
+    def _take(self, c: sa.Connection, look: _Look, seat: Seat, token: str) -> Claim | None:
         if look.known is not None:
             return Claim(token, look.known.trial_id, look.known.number)
         claim = self._take_returned(c, look, token)
@@ -122,7 +106,7 @@ class Claims:
         return _Look(
             known=mine[0] if mine else None,
             returned=sorted(found["returned"], key=lambda row: row.number),
-            enqueued=sorted(found["enqueued"], key=lambda row: row.number),
+            enqueued=sorted(found["enqueued"], key=lambda row: row.trial_id),
             last=-1 if last.number is None else last.number,
         )
 
@@ -147,7 +131,7 @@ class Claims:
         return c.execute(statement).rowcount == 1
 
     def _take_enqueued(self, c: sa.Connection, look: _Look, token: str) -> Claim | None:
-        """A trial that somebody enqueued; only those are looked at that are newer than our last new one."""
+        """The first trial that somebody enqueued and that nobody (plain Optuna may) takes meanwhile."""
         for row in look.enqueued:
             if start_trial(c, row.trial_id, TrialState.WAITING):
                 return Claim(token, row.trial_id, row.number)
@@ -181,79 +165,6 @@ class Claims:
         }
         c.execute(sa.insert(attempts).values(row))
 
-    def write(self, claim: Claim, batches: Sequence[Batch]) -> None:
-        """Write content of the trial, one statement a batch, while the attempt is ours and the trial runs.
-
-        Raises :class:`StaleAttempt`, or Optuna's ``UpdateFinishedTrialError``, and writes nothing otherwise.
-        """
-        self._database.write(lambda c: self._write(c, claim, batches))
-
-    def _write(self, c: sa.Connection, claim: Claim, batches: Sequence[Batch]) -> None:
-        for batch in batches:
-            if not batch.write(c, claim.token):
-                self._refuse(c, claim)
-
-    def _refuse(self, c: sa.Connection, claim: Claim) -> None:
-        state = self._state(c, claim.token)
-        if state == "running":  # then it is the trial that runs no more
-            raise UpdateFinishedTrialError(
-                f"Trial#{claim.number} has already finished and can not be updated."
-            )
-        raise StaleAttempt(f"the attempt is {state}")
-
-    def _state(self, c: sa.Connection, token: str) -> str | None:
-        state: str | None = c.execute(sa.select(attempts.c.state).where(attempts.c.token == token)).scalar()
-        return state
-
-    def finish(self, claim: Claim, result: Result, batches: Sequence[Batch] = ()) -> bool:
-        """End attempt and trial together, with what is still to be written to it.
-
-        False when somebody else had finished the trial, whose result stays. Raises :class:`StaleAttempt` when
-        the attempt is no longer ours. Repeated after a lost answer it sees its own work and returns.
-        """
-        tried = False
-
-        def work(c: sa.Connection) -> bool:
-            nonlocal tried
-            again, tried = tried, True
-            return self._finish(c, claim, result, batches, again)
-
-        return self._database.write(work)
-
-    def _finish(
-        self, c: sa.Connection, claim: Claim, result: Result, batches: Sequence[Batch], again: bool
-    ) -> bool:
-        for batch in batches:
-            batch.write(c, claim.token)
-        if not self._end_attempt(c, claim.token, result):
-            state = self._state(c, claim.token)
-            if again and state == "ended":
-                return True
-            raise StaleAttempt(f"the attempt is {state}")
-        return self._end_trial(c, claim.trial_id, result)
-
-    def _end_attempt(self, c: sa.Connection, token: str, result: Result) -> bool:
-        mine = sa.and_(attempts.c.token == token, attempts.c.state == "running")
-        ended = {
-            "state": "ended",
-            "end_s": time.time(),
-            "objective_s": result.objective_s,
-            "cause": result.cause,
-            "peak_rss_mib": result.peak_rss_mib,
-        }
-        return c.execute(sa.update(attempts).where(mine).values(ended)).rowcount == 1
-
-    def _end_trial(self, c: sa.Connection, trial_id: int, result: Result) -> bool:
-        is_running = sa.and_(trials.c.trial_id == trial_id, trials.c.state == TrialState.RUNNING)
-        ended = {"state": result.state, "datetime_complete": result.complete}
-        if not c.execute(sa.update(trials).where(is_running).values(ended)).rowcount:
-            return False  # somebody else has finished it
-        if result.values is not None:
-            write_values(c, trial_id, result.values)
-        if result.error:
-            set_attribute(c, trial_id, CAUSE, result.error)
-        return True
-
 
 def _look() -> sa.CompoundSelect[Any]:
     """The trial of a token; those that the run has back; those enqueued since; the last number."""
@@ -262,16 +173,16 @@ def _look() -> sa.CompoundSelect[Any]:
     not_ours = (sa.null(), sa.null(), sa.literal(0))
     with_attempt = trials.join(attempts, attempts.c.trial_id == trials.c.trial_id)
     study_id = sa.bindparam("study_id", type_=sa.Integer)
+    waits = sa.and_(trials.c.study_id == study_id, trials.c.state == TrialState.WAITING)
+    newer = trials.c.trial_id > sa.bindparam("none_up_to")
+    enqueued = _kind("enqueued", trials.c.trial_id, trials.c.number, *not_ours).where(waits, newer)
+    enqueued = enqueued.order_by(trials.c.trial_id).limit(_FEW)
     return sa.union_all(
         _kind("known", *ours).select_from(with_attempt).where(attempts.c.token == sa.bindparam("token")),
         _kind("returned", *ours)
         .select_from(with_attempt)
         .where(attempts.c.run_id == sa.bindparam("run_id"), attempts.c.state.in_(("returned", "waiting"))),
-        _kind("enqueued", trials.c.trial_id, trials.c.number, *not_ours).where(
-            trials.c.study_id == study_id,
-            trials.c.trial_id > sa.bindparam("none_up_to"),
-            trials.c.state == TrialState.WAITING,
-        ),
+        sa.select(enqueued.subquery()),
         _kind("last", sa.null(), last_number(study_id).scalar_subquery(), *not_ours),
     )
 

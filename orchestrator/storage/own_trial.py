@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.sql.schema import trial_params, trial_system_attributes
+from orchestrator.sql.upsert import Row
 from orchestrator.storage.attempts import CAUSE, Result
-from orchestrator.storage.claims import Batch, Claim
-from orchestrator.storage.rows import ATTRIBUTE_KEY, PARAM_KEY, attribute_row, param_row
+from orchestrator.storage.claims import Claim
+from orchestrator.storage.rows import ATTRIBUTE_KEY, PARAM_KEY, attribute_row
 from orchestrator.storage.stored_trial import local
+from orchestrator.storage.trial_writer import Batch
 
 RELATIVE = "tpe:relative_params:"  # Optuna's TPE writes what it has sampled here for the other workers
 
@@ -36,6 +38,24 @@ def new_trial(claim: Claim) -> FrozenTrial:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a trial has and the database has not: rows of parameters, and of what was sampled."""
+
+    params: Sequence[Row]
+    relative: Sequence[Row]
+    is_all_suggested: bool  # what was sampled says nothing that the parameters do not
+
+    def batches(self) -> list[Batch]:
+        """What is worth writing."""
+        found = []
+        if self.params:
+            found.append(Batch(trial_params, self.params, PARAM_KEY, keep=True))
+        if self.relative and not self.is_all_suggested:
+            found.append(Batch(trial_system_attributes, self.relative, ATTRIBUTE_KEY))
+        return found
+
+
 @dataclass(slots=True)
 class OwnTrial:
     """A claimed trial, what is known about its end so far, and what is not written yet."""
@@ -46,8 +66,8 @@ class OwnTrial:
     error: str = ""
     objective_s: float | None = None
     peak_rss_mib: float | None = None
-    _params: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _relative: dict[str, Any] = field(default_factory=dict)
+    _params: dict[str, Row] = field(default_factory=dict)
+    _relative: dict[str, Row] = field(default_factory=dict)
 
     def snapshot(self) -> FrozenTrial:
         """The trial as it is now, in an object of the caller's own."""
@@ -67,35 +87,27 @@ class OwnTrial:
             trial_id=trial._trial_id,
         )
 
-    def hold_param(self, name: str, internal: float, distribution: BaseDistribution) -> str:
-        """Take a parameter that is to be written later; returns its distribution as JSON."""
-        text = distribution_to_json(distribution)
-        self._params[name] = param_row(self.claim.trial_id, name, internal, text)
+    def learn_param(self, name: str, internal: float, distribution: BaseDistribution) -> None:
+        """The trial has this parameter now."""
         self.trial.params[name] = distribution.to_external_repr(internal)
         self.trial.distributions[name] = distribution
-        return text
+
+    def hold_param(self, row: Row) -> None:
+        """Keep a parameter that is to be written later."""
+        self._params[row["param_name"]] = row
 
     def hold_relative(self, key: str, text: str) -> None:
-        """Take a piece of what the sampler says of parameters that nobody has asked for yet."""
-        self.trial.system_attrs[key] = self._relative[key] = text
+        """Keep a piece of what the sampler says of parameters that nobody has asked for yet."""
+        self.trial.system_attrs[key] = text
+        self._relative[key] = attribute_row(self.claim.trial_id, key, text)
 
-    @property
-    def holds(self) -> bool:
-        """Whether something is to be written."""
-        return bool(self._params or self._relative)
-
-    def held(self) -> Sequence[Batch]:
+    def held(self) -> Held:
         """What is to be written: parameters, and what was sampled, if not all of that was asked for."""
-        rows = [attribute_row(self.claim.trial_id, *item) for item in self._relative.items()]
-        batches = []
-        if self._params:
-            batches.append(Batch(trial_params, list(self._params.values()), PARAM_KEY, keep=True))
-        if rows and not self._all_are_suggested():
-            batches.append(Batch(trial_system_attributes, rows, ATTRIBUTE_KEY))
-        return batches
+        return Held(list(self._params.values()), list(self._relative.values()), self._all_are_suggested())
 
     def _all_are_suggested(self) -> bool:
-        sampled: dict[str, Any] = json.loads("".join(self._relative.values()))
+        texts = [json.loads(row["value_json"]) for row in list(self._relative.values())]
+        sampled: dict[str, Any] = json.loads("".join(texts) or "{}")
         return sampled.keys() <= self.trial.params.keys()
 
     def end(self, result: Result) -> None:
@@ -105,7 +117,14 @@ class OwnTrial:
         if result.error:
             self.trial.system_attrs[CAUSE] = result.error
 
-    def is_written(self) -> None:
-        """All of :meth:`held` is in the database."""
+    def is_written(self, held: Held) -> None:
+        """This is in the database; another thread may have added something since."""
+        for row in held.params:
+            self._params.pop(row["param_name"], None)
+        for row in held.relative:
+            self._relative.pop(row["key"], None)
+
+    def drop_held(self) -> None:
+        """What is held cannot be written."""
         self._params.clear()
         self._relative.clear()

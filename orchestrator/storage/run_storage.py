@@ -8,22 +8,31 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from orchestrator.errors import BudgetSpent
 from orchestrator.sql.database import Database
 from orchestrator.sql.schema import (
     trial_intermediate_values,
+    trial_params,
     trial_system_attributes,
     trial_user_attributes,
 )
 from orchestrator.storage.attempts import Result, Seat
-from orchestrator.storage.claims import Batch, Claims
+from orchestrator.storage.claims import Claims
 from orchestrator.storage.own_trial import RELATIVE, OwnTrial, new_trial
-from orchestrator.storage.rows import ATTRIBUTE_KEY, STEP_KEY, attribute_row, intermediate_row
+from orchestrator.storage.rows import (
+    ATTRIBUTE_KEY,
+    PARAM_KEY,
+    STEP_KEY,
+    attribute_row,
+    intermediate_row,
+    param_row,
+)
 from orchestrator.storage.study_history import StudyHistory
 from orchestrator.storage.study_storage import StudyStorage, open_storage
+from orchestrator.storage.trial_writer import Batch, TrialWriter
 
 
 class Listener(Protocol):
@@ -32,8 +41,8 @@ class Listener(Protocol):
     def suggested(self, name: str, internal: float, distribution: str) -> None:
         """A parameter was suggested and is not stored yet: its internal value, its distribution as JSON."""
 
-    def stored(self) -> None:
-        """All parameters suggested so far are stored."""
+    def stored(self, names: Sequence[str]) -> None:
+        """These parameters are stored now."""
 
     def reported(self, number: int, step: int, value: float) -> None:
         """The objective reported an intermediate value."""
@@ -57,6 +66,7 @@ class RunStorage(StudyStorage):
     def __init__(self, database: Database, study_id: int, seat: Seat, listener: Listener) -> None:
         super().__init__(database)
         self._claims = Claims(database, study_id)
+        self._writer = TrialWriter(database)
         self._seat = seat
         self._listener = listener
         self._asking = False
@@ -90,7 +100,6 @@ class RunStorage(StudyStorage):
             raise BudgetSpent("every ticket of the run is taken")
         history = self.history(study_id)
         trial = history.one(claim.trial_id) if claim.start is None else new_trial(claim)
-        history.know_times(claim.trial_id, claim.start, None)
         self._study_of[claim.trial_id] = study_id
         self.current = OwnTrial(claim, trial)
         return claim.trial_id
@@ -132,9 +141,16 @@ class RunStorage(StudyStorage):
             super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
             return
         self.check_distribution(self._study_of_trial(trial_id), param_name, distribution)
-        if param_name not in mine.trial.params:
-            text = mine.hold_param(param_name, param_value_internal, distribution)
+        if param_name in mine.trial.params:
+            return
+        text = distribution_to_json(distribution)
+        row = param_row(trial_id, param_name, param_value_internal, text)
+        if _fits_anywhere(param_name, text):
+            mine.hold_param(row)
             self._listener.suggested(param_name, param_value_internal, text)
+        else:  # if the database refuses it, the objective is to hear it here
+            self._write(mine, Batch(trial_params, [row], PARAM_KEY, keep=True))
+        mine.learn_param(param_name, param_value_internal, distribution)
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         """Optuna's, and the listener hears of it."""
@@ -172,11 +188,11 @@ class RunStorage(StudyStorage):
     def _write(self, mine: OwnTrial, *batches: Batch) -> None:
         """Write to the trial at hand, with what was held back."""
         held = mine.held()
-        if held or batches:
-            self._claims.write(mine.claim, [*held, *batches])
-        if mine.holds:
-            mine.is_written()
-            self._listener.stored()
+        if held.batches() or batches:
+            self._writer.write(mine.claim, [*held.batches(), *batches])
+        mine.is_written(held)
+        if held.params:
+            self._listener.stored([row["param_name"] for row in held.params])
 
     def flush(self) -> None:
         """Write what is held back."""
@@ -192,15 +208,23 @@ class RunStorage(StudyStorage):
             return super().set_trial_state_values(trial_id, state, values)
         result = Result(state, values, mine.cause, mine.objective_s, mine.peak_rss_mib, mine.error)
         history = self.history(self._study_of_trial(trial_id))
-        is_ours = self._claims.finish(mine.claim, result, mine.held())
-        history.know_times(trial_id, mine.claim.start, result.complete)
-        self.current = None
+        is_ours = self._writer.finish(mine.claim, result, mine.held().batches())
+        self.current, self._ended = None, mine if is_ours else None
+        self._study_of.pop(trial_id, None)
         if is_ours:
             mine.end(result)
             history.end_own(mine.trial)
-            self._ended = mine
         return True
+
+    def has_ended(self, trial_id: int) -> bool:
+        """Whether the trial at hand before was ended by us; else somebody else's result counts."""
+        return self._ended is not None and self._ended.claim.trial_id == trial_id
 
     def leave(self) -> None:
         """The trial is told, or given up: this worker is at none."""
         self.current = None
+
+
+def _fits_anywhere(name: str, distribution: str) -> bool:
+    """Whether every database surely takes this parameter: its columns have limits and character sets."""
+    return name.isascii() and "\0" not in name and len(name) <= 512 and len(distribution) <= 60_000

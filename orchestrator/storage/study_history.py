@@ -99,6 +99,7 @@ class StudyHistory:
         else:
             self._trials[place] = trial
         if trial.state.is_finished():
+            self._reader.exact.pop(trial_id, None)  # it has its times now
             self._unfinished.pop(trial_id, None)
             self._finished.append(place)
         else:

@@ -52,8 +52,9 @@ class Ledger:
 
     def finish(self, token: str, trial_id: int, result: Any) -> None:
         from orchestrator.storage.claims import Claim
+        from orchestrator.storage.trial_writer import TrialWriter
 
-        self.claims.finish(Claim(token, trial_id, 0), result)
+        TrialWriter(self.database).finish(Claim(token, trial_id, 0), result)
 
     def trials(self):
         return StudyStorage(self.database).get_all_trials(self.study_id)

@@ -10,6 +10,7 @@ import time
 import optuna
 import pytest
 import sqlalchemy as sa
+from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
@@ -37,7 +38,7 @@ class Heard:
     def suggested(self, name: str, internal: float, distribution: str) -> None:
         self.words.append(name)
 
-    def stored(self) -> None:
+    def stored(self, names) -> None:
         self.words.append("stored")
 
     def reported(self, number: int, step: int, value: float) -> None:
@@ -176,7 +177,7 @@ def test_what_the_agent_knows_of_a_lost_trial_is_stored_when_it_is_given_back(ma
     worker = make_worker(1)
     trial = worker.ask()
     x = trial.suggest_float("x", 0, 1)
-    held = worker.storage.current.held()[0].rows[0]
+    held = worker.storage.current.held().params[0]
     worker.loses_it(suggested={"x": (held["param_value"], held["distribution_json"])}, params={"y": 0.25})
     again = Worker(worker.ledger).ask()
     assert again._trial_id == trial._trial_id
@@ -188,15 +189,15 @@ def test_the_agent_stores_parameters_while_the_attempt_lasts_and_never_later(mak
     worker = make_worker(1)
     trial = worker.ask()
     x = trial.suggest_float("x", 0, 1)
-    claim, held = worker.storage.current.claim, worker.storage.current.held()[0].rows[0]
+    claim, held = worker.storage.current.claim, worker.storage.current.held().params[0]
     suggested = {"x": (held["param_value"], held["distribution_json"])}
     for _ in range(2):  # an answer may be lost
-        worker.ledger.attempts.keep_params(claim.token, claim.trial_id, suggested)
+        worker.ledger.attempts.keep_suggested(claim.token, claim.trial_id, suggested)
     assert worker.as_others_see_it().params == {"x": x}
     trial.report(1.0, 0)
     assert worker.as_others_see_it().params == {"x": x}
     worker.loses_it()
-    worker.ledger.attempts.keep_params(claim.token, claim.trial_id, {"late": suggested["x"]})
+    worker.ledger.attempts.keep_suggested(claim.token, claim.trial_id, {"late": suggested["x"]})
     assert worker.as_others_see_it().params == {"x": x}
 
 
@@ -342,3 +343,156 @@ def test_parameters_of_a_worker_that_is_killed_at_once_are_those_of_the_next_att
     (cli.cwd / "go").touch()
     assert running.wait(120) == 0
     assert len({path.read_text() for path in cli.cwd.glob("x-*")}) == 1
+
+
+def test_of_threads_that_share_a_trial_none_loses_a_parameter(make_worker):
+    worker = make_worker(1)
+    trial = worker.ask()
+    trial.suggest_float("a", 0, 1)
+    writer = worker.storage._writer
+    real = writer.write
+
+    def write(claim, batches):
+        real(claim, batches)
+        trial.suggest_float("b", 0, 1)  # as another thread may while this one waits for the database
+
+    writer.write = write
+    trial.report(1.0, 0)
+    writer.write = real
+    trial.report(1.0, 1)
+    assert set(worker.as_others_see_it().params) == {"a", "b"}
+
+
+def test_a_trial_finished_elsewhere_keeps_the_parameters_that_were_held_back(make_worker, storage_url):
+    worker = make_worker(1)
+    trial = worker.ask()
+    suggest_six(trial)
+    optuna.load_study(study_name="ledger", storage=storage_url).tell(0, 3.0)
+    worker.study.tell(trial, 1.0)
+    seen = worker.as_others_see_it()
+    assert (seen.value, seen.params) == (3.0, trial.params)
+
+
+def test_a_trial_finished_elsewhere_keeps_what_the_agent_knows_when_its_worker_dies(make_worker, storage_url):
+    worker = make_worker(1)
+    trial = worker.ask()
+    x = trial.suggest_float("x", 0, 1)
+    held = worker.storage.current.held().params[0]
+    optuna.load_study(study_name="ledger", storage=storage_url).tell(0, 3.0)
+    worker.loses_it(suggested={"x": (held["param_value"], held["distribution_json"])})
+    assert worker.as_others_see_it().params == {"x": x}
+
+
+@pytest.mark.parametrize("name", ["ü" * 20, "n" * 513, "\U0001f600"], ids=["not ASCII", "long", "emoji"])
+def test_a_parameter_that_a_database_may_refuse_is_written_at_once(make_worker, name):
+    worker = make_worker(1)
+    trial = worker.ask()
+    try:
+        trial.suggest_float(name, 0, 1)
+    except sa.exc.DataError:  # where the objective hears of it
+        assert worker.storage.get_trial(trial._trial_id).params == {}
+        trial.report(1.0, 0)
+    assert worker.as_others_see_it().params == trial.params
+    assert "suggested" not in worker.heard.words
+
+
+def test_a_refused_parameter_of_a_dead_worker_costs_nothing_but_itself(make_worker):
+    worker = make_worker(1)
+    trial = worker.ask()
+    claim = worker.storage.current.claim
+    space = distribution_to_json(FloatDistribution(0, 1))
+    refused = {"n" * 600: (0.5, space)}  # by MariaDB
+    worker.ledger.attempts.keep_suggested(claim.token, claim.trial_id, refused)
+    worker.loses_it(suggested=refused)
+    assert Worker(worker.ledger).ask()._trial_id == trial._trial_id
+
+
+class Events:
+    """The trial loop's events by name."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple] = []
+
+    def __getattr__(self, name: str):
+        return lambda *arguments: self.seen.append((name, *arguments))
+
+
+def run_once(worker: Worker, objective) -> list[tuple]:
+    from orchestrator.trial_loop import run_one
+
+    events = Events()
+    run_one(worker.study, worker.storage, worker.ask(), objective, 1, events)
+    assert worker.storage.current is None
+    return events.seen
+
+
+def test_a_report_of_a_stale_attempt_ends_its_objective_and_the_worker_goes_on(make_worker):
+    worker = make_worker(2)
+
+    def objective(trial):
+        worker.loses_it()
+        trial.report(1.0, 0)
+        raise AssertionError("the report was taken")
+
+    assert [event[0] for event in run_once(worker, objective)][-1] == "dropped"
+    assert worker.ledger.attempts.counts("run") == {"returned": 1}
+    assert [event[0] for event in run_once(worker, lambda trial: 1.0)][-1] == "told"
+
+
+def test_a_trial_that_its_objective_told_counts_as_it_was_told(make_worker):
+    worker = make_worker(1)
+
+    def objective(trial):
+        trial.study.tell(trial, 5.0)
+        return 1.0
+
+    _, number, outcome, _ = run_once(worker, objective)[-1]
+    assert (number, outcome.state, outcome.values) == (0, TrialState.COMPLETE, (5.0,))
+    assert worker.as_others_see_it().value == 5.0
+
+
+def test_the_result_that_counts_is_told_when_somebody_else_finished_the_trial(make_worker, storage_url):
+    worker = make_worker(1)
+
+    def objective(trial):
+        optuna.load_study(study_name="ledger", storage=storage_url).tell(trial.number, 3.0)
+        return 1.0
+
+    _, _, outcome, _ = run_once(worker, objective)[-1]
+    assert outcome.values == (3.0,)
+
+
+def test_a_sampler_that_fails_after_a_trial_costs_no_worker(make_worker):
+    worker = make_worker(1)
+
+    def after_trial(*_):
+        raise RuntimeError("no room for my state")
+
+    worker.study.sampler.after_trial = after_trial
+    _, _, outcome, _ = run_once(worker, lambda trial: 1.0)[-1]
+    assert outcome.state is TrialState.COMPLETE
+    assert worker.as_others_see_it().value == 1.0
+
+
+def test_a_worker_keeps_nothing_about_the_trials_that_it_has_ended(make_worker):
+    worker = make_worker(30)
+    for _ in range(30):
+        run_once(worker, lambda trial: trial.suggest_float("x", 0, 1))
+    history = worker.storage.history(worker.ledger.study_id)
+    assert not worker.storage._study_of
+    assert not history._reader.exact
+    worker.study.get_trials()
+    assert not history._reader.exact
+
+
+def test_many_enqueued_trials_are_looked_at_a_few_at_a_time_in_their_order(make_worker):
+    worker = make_worker(12)
+    for number in range(10):
+        worker.study.enqueue_trial({"x": number / 10})
+    drawn = []
+    for _ in range(12):
+        drawn.append(worker.ask())
+        worker.storage.leave()
+    assert [trial.number for trial in drawn] == list(range(12))
+    fixed = [worker.as_others_see_it(number).system_attrs.get("fixed_params") for number in range(12)]
+    assert fixed == [{"x": number / 10} for number in range(10)] + [None, None]
