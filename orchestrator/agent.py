@@ -205,10 +205,10 @@ class Agent:
     def _beat(self) -> None:
         if self._run is None or time.monotonic() < self._beat_at_s:
             return
-        self._beat_at_s = time.monotonic() + _BEAT_S
         for worker in self._workers:
             worker.sample_memory()
         self._hastily(self._look_around)
+        self._beat_at_s = time.monotonic() + _BEAT_S  # now: a database that is away has taken a while
 
     def _keep_params(self) -> None:
         """Store parameters that workers have held back for a second, so that other workers see them."""
@@ -217,7 +217,7 @@ class Agent:
             if trial is None or time.monotonic() < trial.suggested_s + _HOLD_S or self._is_database_away:
                 continue
             if self._hastily(partial(_keep_params, trial)):
-                trial.all_is_stored()
+                trial.are_stored(list(trial.suggested))
 
     def _hastily(self, action: Callable[[RunHandle], None]) -> bool:
         """Do what can be done later as well, unless the database is away: the loop must not wait for it."""
@@ -228,6 +228,7 @@ class Agent:
         except DBAPIError as error:
             if not is_passing(error):
                 raise
+            self._run.watch.interrupted()
             self._say_that_it_is_away(error)
             return False
         self._is_database_away = False
@@ -258,7 +259,9 @@ class Agent:
         if left is None:
             return
         worker.n_lost += 1
-        told = {"params": lost.params, "suggested": lost.suggested} if lost is not None else {}
+        told = {}
+        if lost is not None and lost.token == left[0]:
+            told = {"params": lost.params, "suggested": lost.suggested}
         loss = Loss(self._cause(returncode, exit_text), returncode, worker.peak_rss_mib, **told)
         if self._ending is not None:
             self._run.attempts.release(*left, loss)
@@ -365,4 +368,4 @@ class Agent:
 
 
 def _keep_params(trial: RunningTrial, run: RunHandle) -> None:
-    run.attempts.keep_params(trial.token, trial.trial_id, trial.suggested)
+    run.attempts.keep_suggested(trial.token, trial.trial_id, trial.suggested)

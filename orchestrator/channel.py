@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import select
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,25 +29,28 @@ class Channel:
         self.read_fd = read_fd
         self._write_fd = write_fd
         self._partial = b""
+        self._turn = threading.Lock()  # of writers: a pipe keeps lines of up to 4,096 bytes together only
         self.closed = False
 
     def send(self, kind: str, **data: Any) -> bool:
         """Write one message; False when nobody reads any more. Numbers that JSON lacks travel as NaN."""
         line = json.dumps({"kind": kind, **data}, default=repr).encode() + b"\n"
         try:
-            while line:
-                line = line[os.write(self._write_fd, line) :]
+            with self._turn:
+                while line:
+                    line = line[os.write(self._write_fd, line) :]
         except BrokenPipeError:
             return False
         return True
 
     def receive(self) -> Message | None:
         """Wait for the next message; None at the end of the other side."""
-        while not self.closed:
-            select.select([self.read_fd], [], [])
+        while True:
             for message in self.pending(limit=1):
                 return message
-        return None
+            if self.closed:
+                return None
+            select.select([self.read_fd], [], [])
 
     def pending(self, limit: int | None = None) -> list[Message]:
         """The messages that have arrived, without waiting; at the end of the other side ``closed`` is set."""
@@ -75,8 +79,12 @@ class Channel:
 
 
 def _decoded(line: bytes) -> Message:
-    data = json.loads(line)
-    return Message(data.pop("kind"), data)
+    """One message; "garbled" where a fork of the worker has written into the middle of one."""
+    try:
+        data = json.loads(line)
+        return Message(data.pop("kind"), data)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Message("garbled", {})
 
 
 def open_wire() -> tuple[Channel, tuple[int, int]]:

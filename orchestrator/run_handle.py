@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 
 from optuna.study import StudyDirection
 
@@ -12,6 +13,7 @@ from orchestrator.storage.attempts import AttemptTable, Loss
 from orchestrator.storage.runs import RUNNING, RunTable, StoredAgent
 from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.tally import Best
+from orchestrator.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class RunHandle:
     agent_id: str
     seed: int
     joined: bool  # other launches have worked, or work, on the run
+    watch: Watch = field(default_factory=Watch, compare=False)  # over the agents of other hosts
 
     @property
     def runs(self) -> RunTable:
@@ -60,31 +63,65 @@ class RunHandle:
         assert trial.value is not None
         return Best(trial.number, trial.value), minimize
 
-    def others_alive(self) -> list[StoredAgent]:
-        """The other agents of the run that take part now."""
-        return [a for a in self.runs.agents_of(self.run_id) if a.agent_id != self.agent_id and is_live(a)]
+    def others_alive(self) -> bool | None:
+        """Whether another agent of the run takes part; None while that is not known.
+
+        One of another host is known to live when it was seen to move a moment ago, and to be dead when it
+        stood still for a minute (:class:`Watch`): ask again until then.
+        """
+        others, _ = self._look()
+        found = [self._takes_part(agent) for agent in others]
+        return True if True in found else None if None in found else False
 
     def free_the_dead(self, max_retries: int) -> None:
         """Give back the trials of agents that are gone; of several callers, one gives each back.
 
-        An agent that said goodbye may have left trials too, when the database was away just before.
+        An agent that said goodbye may have left trials too, when the database was away just before. One that
+        is taken for dead and is not comes back by its next beat; its lost trials are with others by then.
         """
-        gone = {
-            agent.agent_id: agent
-            for agent in self.runs.agents_of(self.run_id)
-            if agent.agent_id != self.agent_id and not is_live(agent)
-        }
+        others, held = self._look()
+        for agent in others:
+            if agent.ended and agent.agent_id not in held:
+                continue
+            if self._is_gone(agent) and self.runs.declare_dead(agent):
+                loss = Loss(f"lost: its agent on {agent.process.host} died")
+                for token, trial_id in held.get(agent.agent_id, ()):
+                    self.attempts.give_back(token, trial_id, loss, max_retries)
+
+    def _look(self) -> tuple[list[StoredAgent], dict[str, list[tuple[str, int]]]]:
+        """The other agents of the run, and the open attempts (token, trial) of each."""
+        held: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for agent_id, token, trial_id in self.attempts.open_attempts(self.run_id):
-            if agent_id in gone:
-                loss = Loss(f"lost: its agent on {gone[agent_id].process.host} died")
-                self.attempts.give_back(token, trial_id, loss, max_retries)
-        for agent in gone.values():
-            if not agent.ended:
-                self.runs.end_agent(agent.agent_id)
+            held[agent_id].append((token, trial_id))
+        others = [agent for agent in self.runs.agents_of(self.run_id) if agent.agent_id != self.agent_id]
+        # A claim of its workers is a sign of life as well: they die with their agent.
+        self.watch.look({a.agent_id: (a.heartbeat_s, frozenset(held.get(a.agent_id, ()))) for a in others})
+        return others, held
+
+    def _takes_part(self, agent: StoredAgent) -> bool | None:
+        if agent.ended or agent.process.rebooted_away():
+            return False
+        if agent.process.is_here():
+            return agent.process.is_alive()
+        if self.watch.is_silent(agent.agent_id):
+            return False
+        return True if self.watch.is_moving(agent.agent_id) else None
+
+    def _is_gone(self, agent: StoredAgent) -> bool:
+        """Whether nothing is to be expected of it; others may have ended one that lives."""
+        if agent.said_goodbye or agent.process.rebooted_away():
+            return True
+        if agent.process.is_here():
+            return not agent.process.is_alive()
+        return self.watch.is_silent(agent.agent_id)
 
 
 def is_live(agent: StoredAgent) -> bool:
-    """Whether an agent takes part: on this machine by its process, elsewhere by its heartbeat."""
+    """Whether an agent takes part, by one look: on this machine by its process, elsewhere by its heartbeat.
+
+    Just after an outage of the database this is too hard on agents elsewhere: it is for commands, not for
+    taking trials away.
+    """
     if agent.ended or agent.process.rebooted_away():
         return False
     return agent.process.is_alive() if agent.process.is_here() else not agent.stale

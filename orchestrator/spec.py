@@ -118,7 +118,7 @@ class RunSpec:
         if self.max_retries < 0:
             raise SpecError(f"max_retries is {self.max_retries}; it must be 0 or more.")
         if not 0 <= self.grace_s < math.inf:
-            raise SpecError(f"grace is {self.grace_s} s; it must be 0 or more.")
+            raise SpecError(f"grace is {self.grace_s} s; it must be a number of seconds, 0 or more.")
         if not 0 <= self.storage_patience_s < math.inf:
             raise SpecError(f"storage patience is {self.storage_patience_s} s; it must be 0 or more.")
 

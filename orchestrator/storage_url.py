@@ -85,7 +85,10 @@ def automatic_folder(url: str) -> str | None:
     """The folder in ``auto:mysql:FOLDER``, empty for ``auto:mysql``; None for any URL."""
     if url != AUTOMATIC and not url.startswith(f"{AUTOMATIC}:"):
         return None
-    return url.removeprefix(AUTOMATIC).removeprefix(":")
+    folder = url.removeprefix(AUTOMATIC).removeprefix(":")
+    if "://" in folder:
+        raise StorageError(f"{AUTOMATIC}: takes a folder for the server's data, not a URL.")
+    return folder
 
 
 def checked(url: str) -> str:
@@ -98,6 +101,8 @@ def checked(url: str) -> str:
     if not separator or kind.partition("+")[0] not in _SCHEMES:
         raise StorageError(f"Storage '{_safe_part(url)}' is not a database URL; use {_FORMS}.")
     url = f"{kind}://{rest}"
+    if not kind.startswith("sqlite") and not _names_database(rest):
+        raise StorageError(f"Storage '{masked(url)}' names no database: {kind}://USER@HOST/DATABASE.")
     if kind.startswith(("mysql", "mariadb")):
         return _FILE.sub(_absolute, url)
     if not kind.startswith("sqlite"):
@@ -113,6 +118,12 @@ def checked(url: str) -> str:
             "sqlite:///FILE."
         )
     return sqlite_url(path) if "?" not in url else url
+
+
+def _names_database(rest: str) -> bool:
+    """Whether there is something after the host; ``?`` may stand in a password, ``@`` in an option."""
+    places = rest.rpartition("@")[2].partition("?")[0], rest.partition("?")[0].rpartition("@")[2]
+    return any(place.partition("/")[2] for place in places)
 
 
 def _absolute(match: re.Match[str]) -> str:

@@ -5,6 +5,6 @@
     content.py    what a study consists of while it is carried
     reading.py    a database → content
     landing.py    content of a live study → content at rest
-    writing.py    content → a database
+    writing.py    content → a database (run_ids.py, bulk.py)
     files.py      content ⇄ a file (format.py; its lines: encoding.py, decoding.py, checks.py)
 """

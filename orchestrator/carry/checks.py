@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -14,7 +14,8 @@ from orchestrator.carry.content import Attributes, Row
 
 T = TypeVar("T")
 
-_SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+_NOT_FINITE = ("inf", "-inf", "nan")
+_INT64 = range(-(2**63), 2**63)  # SQLite keeps it in any column; what a database keeps less of, it says
 
 
 class BadLine(Exception):
@@ -78,17 +79,31 @@ def as_pair(data: Any, what: str) -> tuple[Any, Any]:
 def as_step(data: Any) -> tuple[int, float]:
     """A step and what was reported for it."""
     step, value = as_pair(data, "a report")
-    if type(step) is not int:
-        raise BadLine(f"step {short(step)} is no whole number")
-    return step, as_number(value)
+    return as_whole(step, "step"), as_number(value)
+
+
+def as_whole(value: Any, what: str) -> int:
+    """An integer that a database can hold."""
+    if type(value) is not int:
+        raise BadLine(f"{what} {short(value)} is no whole number")
+    if value not in _INT64:
+        raise BadLine(f"{what} {short(value)} needs more than 64 bits")
+    return value
 
 
 def as_number(value: Any) -> float:
     """A float, finite or not."""
-    if isinstance(value, str) and value in _SPECIAL:
-        return _SPECIAL[value]
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1.8e308:
-        raise BadLine(f"{short(value)} is no number")
+    if isinstance(value, str) and value in _NOT_FINITE:
+        return float(value)
+    return _as_finite(value, "value")
+
+
+def _as_finite(value: Any, what: str) -> float:
+    """A number, as JSON has them; of one that is too large it makes an infinity."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadLine(f"{what} {short(value)} is no number")
+    if abs(value) > sys.float_info.max:
+        raise BadLine(f"{what} {short(value)} is larger than any float")
     return float(value)
 
 
@@ -109,15 +124,20 @@ def as_row(data: Any, columns: Sequence[sa.Column[Any]]) -> Row:
     """A row of a table of ours by its columns; what is not there is NULL where that may be."""
     if not isinstance(data, dict):
         raise BadLine(f"{short(data)} is no row")
-    row = {column.name: data.get(column.name) for column in columns}
-    for column in columns:
-        value, kind = row[column.name], column.type.python_type
-        if value is None and column.nullable:
-            continue
-        wanted = (int, float) if kind is float else kind
-        if isinstance(value, bool) or not isinstance(value, wanted):
-            raise BadLine(f"'{column.name}' is {short(value)}, not of type {kind.__name__}")
-    return row
+    return {column.name: _as_cell(data.get(column.name), column) for column in columns}
+
+
+def _as_cell(value: Any, column: sa.Column[Any]) -> Any:
+    kind = column.type.python_type
+    if value is None and column.nullable:
+        return None
+    if kind is int:
+        return as_whole(value, f"'{column.name}'")
+    if kind is float:
+        return _as_finite(value, f"'{column.name}'")
+    if not isinstance(value, kind):
+        raise BadLine(f"'{column.name}' is {short(value)}, not of type {kind.__name__}")
+    return value
 
 
 def short(value: Any) -> str:

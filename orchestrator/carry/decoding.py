@@ -19,6 +19,7 @@ from orchestrator.carry.checks import (
     as_row,
     as_step,
     as_time,
+    as_whole,
     attributes_field,
     dict_field,
     field,
@@ -55,6 +56,7 @@ class LineReader:
         self._n_objectives = 0
         self._distributions: list[tuple[str, BaseDistribution]] = []
         self._last_number = -1
+        self._run_ids: set[str] = set()
 
     def head(self, line: str) -> StudyHead:
         """The first line."""
@@ -86,8 +88,7 @@ class LineReader:
             self._learn_distribution(data)
             return None
         if "run" in data:
-            agents = tuple(as_row(row, AGENT_COLUMNS) for row in list_field(data, "agents"))
-            return RunPart(as_row(data["run"], RUN_COLUMNS), agents)
+            return self._run(data)
         if "end" in data:
             end = field(data, "end", dict)
             return End(field(end, "trials", int), field(end, "runs", int))
@@ -121,11 +122,18 @@ class LineReader:
         )
 
     def _next_number(self, data: Mapping[str, Any]) -> int:
-        number = field(data, "trial", int)
+        number = as_whole(data["trial"], "trial")
         if number <= self._last_number:
             raise BadLine(f"trial {number} comes after trial {self._last_number}; the numbers must rise")
         self._last_number = number
         return number
+
+    def _run(self, data: Mapping[str, Any]) -> RunPart:
+        run = as_row(data["run"], RUN_COLUMNS)
+        if run["run_id"] in self._run_ids:
+            raise BadLine(f"run {short(run['run_id'])} is there a second time")
+        self._run_ids.add(run["run_id"])
+        return RunPart(run, tuple(as_row(row, AGENT_COLUMNS) for row in list_field(data, "agents")))
 
     def _param(self, name: str, pair: Any) -> Param:
         value, index = as_pair(pair, f"parameter {name}")

@@ -34,9 +34,9 @@ from orchestrator.sql.schema import (
     trial_values,
     trials,
 )
+from orchestrator.storage.rows import number_of
 from orchestrator.storage.study_rows import BATCH, directions_of, require_study, study_id_of
 
-SPECIAL = {"FINITE": 0.0, "INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
 _VERSION = sa.table("version_info", sa.column("library_version"))
 
 Grouped = dict[int, list[Any]]  # rows by trial id
@@ -172,7 +172,7 @@ def _values(c: sa.Connection, ids: Sequence[int]) -> Grouped:
     table = trial_values.c
     query = sa.select(table.trial_id, table.value, table.value_type).where(table.trial_id.in_(ids))
     for trial_id, value, kind in c.execute(query.order_by(table.objective)):
-        found[trial_id].append(SPECIAL[kind] if value is None else value)
+        found[trial_id].append(number_of(value, kind))
     return found
 
 
@@ -183,5 +183,5 @@ def _reported(c: sa.Connection, ids: Sequence[int]) -> Grouped:
         table.trial_id, table.step, table.intermediate_value, table.intermediate_value_type
     ).where(table.trial_id.in_(ids))
     for trial_id, step, value, kind in c.execute(query.order_by(table.step)):
-        found[trial_id].append((step, SPECIAL[kind] if value is None else value))
+        found[trial_id].append((step, number_of(value, kind)))
     return found

@@ -16,6 +16,7 @@ from sqlalchemy import exc
 from orchestrator.carry.bulk import insert, insert_contents, trial_row
 from orchestrator.carry.content import Parts, RunPart, StudyHead, TrialPart
 from orchestrator.carry.landing import Running, landed_run, landed_trial
+from orchestrator.carry.run_ids import RunIds
 from orchestrator.errors import StorageError, StudyError
 from orchestrator.sql.database import Database
 from orchestrator.sql.failures import said
@@ -36,7 +37,6 @@ log = logging.getLogger("nano_hpo")
 MAX_NAME = 512  # characters of a study's name in Optuna's schema
 _BATCH = 1_000  # trials written in one transaction
 _MANY = 5_000  # trials whose deletion is worth a line
-_MAX_RUN_ID = 191
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,9 @@ def land_study(
 ) -> Landed:
     """Write a study as ``name``, batch by batch; ``written`` hears how many trials each one had.
 
-    All the time it has another name, and gets its own with the last transaction. When anything goes wrong, an
-    interruption too, it is deleted again; only the death of this process can leave it, under that other name.
+    All the time it has another name, and its runs have other ids; the last transaction gives them their own.
+    When anything goes wrong, an interruption too, the study is deleted again; only the death of this process
+    can leave it, under that other name.
     Raises ``StudyError`` when there is a study of that name.
     """
     if not 0 < len(name) <= MAX_NAME:
@@ -89,8 +90,8 @@ class _Landing:
         self._study_id = -1
         self._temporary_name = ""
         self._last_id = -1  # of the trials that are committed
-        self._run_ids: dict[str, str] = {}  # there: here
-        self._agent_ids: dict[str, str] = {}
+        self._run_ids = RunIds()
+        self._agent_ids: dict[str, str] = {}  # there: here
         self.n_trials = self.n_were_running = self.n_runs = 0
 
     def require_free(self, name: str) -> None:
@@ -140,7 +141,7 @@ class _Landing:
         insert(c, trials, [{"study_id": self._study_id, **trial_row(part)} for part in some])
         ids = self._ids_after(c)
         insert_contents(c, ids, some)
-        insert(c, attempts, list(self._attempt_rows(c, ids, some)))
+        insert(c, attempts, list(self._attempt_rows(ids, some)))
         return ids[-1]
 
     def _ids_after(self, c: sa.Connection) -> list[int]:
@@ -148,40 +149,41 @@ class _Landing:
         mine = sa.and_(trials.c.study_id == self._study_id, trials.c.trial_id > self._last_id)
         return list(c.execute(sa.select(trials.c.trial_id).where(mine).order_by(trials.c.trial_id)).scalars())
 
-    def _attempt_rows(
-        self, c: sa.Connection, ids: Sequence[int], some: Sequence[TrialPart]
-    ) -> Iterator[dict[str, Any]]:
+    def _attempt_rows(self, ids: Sequence[int], some: Sequence[TrialPart]) -> Iterator[dict[str, Any]]:
         for trial_id, part in zip(ids, some, strict=True):
             for row in part.attempts:
-                run = {"run_id": self._run_id(c, row["run_id"]), "agent_id": self._agent_id(row["agent_id"])}
-                yield {**row, **run, "trial_id": trial_id, "token": uuid.uuid4().hex}
+                run_id, agent_id = self._run_ids.while_landing(row["run_id"]), self._agent_id(row["agent_id"])
+                own = {"run_id": run_id, "agent_id": agent_id, "token": uuid.uuid4().hex}
+                yield {**row, **own, "trial_id": trial_id}
 
     def _insert_runs(self, c: sa.Connection, some: Sequence[RunPart]) -> None:
+        mine = sa.select(runs.c.run_id).where(runs.c.study_id == self._study_id)
+        written = set(c.execute(mine).scalars())
         for part in some:
-            run_id = self._run_id(c, part.run["run_id"])
-            if c.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run_id)).scalar() is not None:
+            run_id = self._run_ids.while_landing(part.run["run_id"])
+            if run_id in written:
                 continue  # the answer to the commit was lost
             insert(c, runs, [{**part.run, "run_id": run_id, "study_id": self._study_id}])
             ids = {"run_id": run_id, "heartbeat_s": 0.0}
             some_agents = ({**row, **ids, "agent_id": self._agent_id(row["agent_id"])} for row in part.agents)
             insert(c, agents, list(some_agents))
 
-    def _run_id(self, c: sa.Connection, there: str) -> str:
-        """The same id where it is free, by which its run directory knows the run; else one like it."""
-        if there not in self._run_ids:
-            taken = c.execute(sa.select(runs.c.run_id).where(runs.c.run_id == there)).scalar() is not None
-            suffix = f"-{uuid.uuid4().hex[:8]}"
-            self._run_ids[there] = there[: _MAX_RUN_ID - len(suffix)] + suffix if taken else there
-        return self._run_ids[there]
-
     def _agent_id(self, there: str) -> str:
         return self._agent_ids.setdefault(there, uuid.uuid4().hex)
 
     def publish(self, name: str) -> None:
-        """Give the study its name."""
+        """Give the study its name, and its runs their ids."""
+
+        def work(c: sa.Connection) -> None:
+            self._run_ids.settle(c)
+            self._rename(c, name)
+
+        self._written("the names of the study and its runs", work)
+
+    def _rename(self, c: sa.Connection, name: str) -> None:
         statement = sa.update(studies).where(studies.c.study_id == self._study_id).values(study_name=name)
         try:
-            n_renamed = self._database.write(lambda c: c.execute(statement).rowcount)
+            n_renamed = c.execute(statement).rowcount
         except exc.IntegrityError:
             raise _exists(name) from None
         if n_renamed != 1:
@@ -203,7 +205,7 @@ class _Landing:
         """Write; what the database refuses is one line."""
         try:
             return self._database.write(work)
-        except (exc.DataError, exc.IntegrityError, UnicodeEncodeError) as error:
+        except (exc.DataError, exc.IntegrityError, UnicodeEncodeError, OverflowError) as error:
             raise StorageError(f"The database refuses {what}: {said(error)}.") from None
 
 

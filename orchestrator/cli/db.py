@@ -192,8 +192,11 @@ def grant(options: argparse.Namespace) -> int:
 
 
 def _files(options: argparse.Namespace) -> ServerFiles:
+    from orchestrator.errors import StorageError
     from orchestrator.server.files import ServerFiles
 
+    if ":/" in str(options.folder):
+        raise StorageError("nano-hpo db takes a folder for the server's data, not a URL.")
     return ServerFiles.at(options.folder)
 
 

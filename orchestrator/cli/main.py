@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = handler(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
+        print("nano-hpo: interrupted.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as in `nano-hpo topology | head`
         _close_stdout()
@@ -70,6 +71,8 @@ def _close_stdout() -> None:
 
 def _prepare_streams() -> None:
     """Closed streams swallow what is said; characters that a terminal cannot show are escaped."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123 - for as long as we live
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

@@ -90,8 +90,11 @@ def _number_or_auto(text: str, auto: Callable[[], int]) -> int:
         raise SpecError(f"--n-parallels is '{text}'; it must be a number of processes, or auto.") from None
 
 
+_WORDS = {"True": True, "False": False, "None": None}  # as people type them who write Python
+
+
 def _arguments(pairs: list[str], option: str) -> dict[str, Any]:
-    """``KEY=VALUE`` words; a value that is not JSON is a string."""
+    """``KEY=VALUE`` words; a value that is neither JSON nor True, False or None is a string."""
     from orchestrator.errors import SpecError
 
     arguments = {}
@@ -100,7 +103,7 @@ def _arguments(pairs: list[str], option: str) -> dict[str, Any]:
         if not equals or not key:
             raise SpecError(f"{option} '{pair}' is not KEY=VALUE.")
         try:
-            arguments[key] = json.loads(value)
+            arguments[key] = _WORDS[value] if value in _WORDS else json.loads(value)
         except ValueError:
             arguments[key] = value
     return arguments

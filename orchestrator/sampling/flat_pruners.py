@@ -8,7 +8,6 @@ they are Optuna's pruners. Copies and pickles carry the settings alone.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from types import SimpleNamespace
@@ -20,6 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from orchestrator.sql.database import Database
+from orchestrator.sql.turns import Turn
 from orchestrator.storage.rung_values import RungValues
 from orchestrator.storage.step_values import StepValues, last_step
 from orchestrator.storage.study_history import StudyHistory
@@ -33,7 +33,7 @@ class _Kept(Generic[T]):
 
     def __init__(self, read: Callable[[Database, int], T]) -> None:
         self._read = read
-        self.turn = threading.RLock()
+        self.turn = Turn()
         self._history: StudyHistory | None = None  # tells studies apart, even one deleted and made again
         self._content: T | None = None
 

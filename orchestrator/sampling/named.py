@@ -55,11 +55,13 @@ def make_sampler(name: str, arguments: Mapping[str, Any], seed: int | None) -> B
     ``partialfixed`` takes ``fixed_params`` and ``base_sampler``, the name of another one.
     """
     kind = _find(SAMPLERS, name, "sampler")
+    if "seed" in arguments:
+        raise SpecError("A sampler's seed is derived from the run's for each trial: give --seed (seed=…).")
     arguments = dict(arguments)
     if kind is samplers.PartialFixedSampler:
         arguments["base_sampler"] = make_sampler(arguments.get("base_sampler", "tpe"), {}, seed)
-    elif seed is not None:
-        arguments.setdefault("seed", seed)
+    elif seed is not None and "seed" in inspect.signature(kind).parameters:
+        arguments["seed"] = seed
     made: BaseSampler = _build(kind, plain_name(name), arguments)
     return made
 

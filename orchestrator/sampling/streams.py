@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna import Study
@@ -39,10 +39,13 @@ class TrialSeededSampler(BaseSampler):
     """
 
     def __init__(self, name: str, arguments: Mapping[str, Any], study_seed: int) -> None:
-        self._make: Callable[[int], BaseSampler] = lambda seed: make_sampler(name, arguments, seed)
+        self._name, self._arguments = name, arguments
         self._study_seed = study_seed
         self._shared = plain_name(name) == "qmc"
         self._sampler = self._make(stream_seed(study_seed, -1))
+
+    def _make(self, seed: int) -> BaseSampler:
+        return make_sampler(self._name, self._arguments, seed)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Begin the trial's stream."""

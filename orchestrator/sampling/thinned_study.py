@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import random
-import threading
 from collections.abc import Container, Sequence
 
 from optuna import Study
@@ -16,6 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.sampling.best_trials import Smallest, best_trials
+from orchestrator.sql.turns import Turn
 from orchestrator.storage.stored_trial import StoredTrial
 from orchestrator.storage.study_history import StudyHistory
 
@@ -38,7 +38,7 @@ class ThinnedHistory:
         self._directions = directions
         self._history = history
         self._size = size
-        self._turn = threading.Lock()
+        self._turn = Turn()
         self._begin()
 
     def _begin(self) -> None:

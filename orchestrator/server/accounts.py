@@ -1,8 +1,10 @@
 """Who may log in: a server's folder in; generated passwords in option files, and the SQL that sets them, out.
 
-``root`` on the socket administers; ``nano_hpo``, also over TCP, has its databases and nothing else (and may
-shut the server down, which the last agent of a run does from whichever machine it is on). The passwords are
-set anew at every start, from the files: a lost file is made again.
+``root`` administers, on the socket and with a password; ``nano_hpo``, also over TCP, has its databases and
+nothing else (and may shut the server down, which the last agent of a run does from whichever machine it is
+on). The passwords are set anew at every start, from the files: a lost file is made again. Every start also
+drops what MariaDB's installer makes besides: ``root`` from this host's name and its loopback addresses,
+without any password.
 """
 
 from __future__ import annotations
@@ -19,6 +21,16 @@ ADMIN, CLIENT = "root", "nano_hpo"
 DATABASE = "nano_hpo"
 _NAME = re.compile(r"[A-Za-z0-9_$-]{1,64}")
 _SECRET = 0o600
+# Accounts that an installer makes without a password: anonymous ones, and root from other hosts.
+OPEN_ACCOUNTS = f"FROM mysql.user WHERE User = '' OR (User = '{ADMIN}' AND Host <> 'localhost')"
+# By statements that MariaDB, where mysql.user is a view, and MySQL have in common.
+_DROP_OPEN_ACCOUNTS = (
+    "SET SESSION group_concat_max_len = 65536",
+    "SELECT COALESCE(CONCAT('DROP USER ', GROUP_CONCAT(QUOTE(User), '@', QUOTE(Host))), 'DO 0') "
+    f"INTO @drop_open {OPEN_ACCOUNTS}",
+    "PREPARE drop_open FROM @drop_open",
+    "EXECUTE drop_open",
+)
 
 
 def write_accounts(files: ServerFiles, socket: str, tcp: tuple[str, int] | None) -> None:
@@ -45,6 +57,7 @@ def _accounts_sql(admin: str, client: str) -> str:
     """Statements for ``init_file``, which takes one a line and runs before anybody can connect."""
     return "\n".join(
         [
+            *(f"{statement};" for statement in _DROP_OPEN_ACCOUNTS),
             f"ALTER USER '{ADMIN}'@'localhost' IDENTIFIED BY '{admin}';",
             f"CREATE USER IF NOT EXISTS '{CLIENT}'@'%' IDENTIFIED BY '{client}';",
             f"ALTER USER '{CLIENT}'@'%' IDENTIFIED BY '{client}';",

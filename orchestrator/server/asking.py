@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from orchestrator.errors import StorageError
-from orchestrator.server.accounts import checked_database, database_sql
+from orchestrator.server.accounts import OPEN_ACCOUNTS, checked_database, database_sql
 from orchestrator.server.files import ServerFiles
 
 T = TypeVar("T")
@@ -67,6 +67,12 @@ def answers(option_file: Path) -> bool:
             return False
         raise
     return True
+
+
+def open_accounts(files: ServerFiles) -> list[str]:
+    """The accounts, as ``user@host``, that an installer has made and anybody may log in to; none is right."""
+    query = f"SELECT CONCAT(User, '@', Host) {OPEN_ACCOUNTS}"
+    return ask(files.admin, lambda connection: [*map(str, connection.exec_driver_sql(query).scalars())])
 
 
 def create_database(files: ServerFiles, name: str) -> None:

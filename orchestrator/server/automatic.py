@@ -80,6 +80,7 @@ def _is_over(files: ServerFiles, since_s: float) -> bool:
 
 
 def _answers(files: ServerFiles) -> bool:
+    files.require_own()
     try:
         return answers(files.client)
     except exc.DBAPIError:  # something else at the address of an earlier start

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.errors import StorageError
+from orchestrator.server.ownership import require_own_folder
 
 _PATIENCE_S = 300.0
 
@@ -102,13 +103,9 @@ class ServerFiles:
         return self.settings.exists()
 
     def create(self) -> None:
-        """Make the folder, private to its owner; refuse one that holds something else."""
-        try:
+        """Make the folder, private to its owner; refuse one that is not, or that holds something else."""
+        with self._usable():
             self._make()
-        except OSError as error:
-            raise StorageError(
-                f"{self.root} cannot be used ({error.strerror}); choose another folder for the server."
-            ) from None
         foreign = [path.name for path in self.root.iterdir() if not path.name.startswith(".")]
         if foreign and not self.is_made():
             raise StorageError(f"{self.root} holds other files; choose a new or empty folder for the server.")
@@ -116,11 +113,29 @@ class ServerFiles:
     def _make(self) -> None:
         if not self.root.is_dir():
             self.root.mkdir(parents=True, mode=0o700, exist_ok=True)
+        require_own_folder(self.root)
         with tempfile.TemporaryFile(dir=self.root):
             pass
 
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """What the system refuses in this block becomes a line."""
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"{self.root} cannot be used ({error.strerror}); choose another folder for the server."
+            ) from None
+
+    def require_own(self) -> None:
+        """Refuse a folder of somebody else, or that others can write, before anything in it is believed."""
+        with self._usable():
+            if self.root.is_dir():
+                require_own_folder(self.root)
+
     def require(self) -> None:
-        """Refuse a folder without a server."""
+        """Refuse a folder without a server, or that is not our own."""
+        self.require_own()
         if not self.is_made():
             raise StorageError(f"There is no server in {self.root}; begin one: {self.command('start')}")
 

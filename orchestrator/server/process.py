@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import psutil
@@ -13,9 +14,10 @@ from orchestrator.errors import StorageError
 from orchestrator.host import HostProcess, this_process
 from orchestrator.server.accounts import write_accounts
 from orchestrator.server.address import Tcp, place_socket
-from orchestrator.server.asking import answers
+from orchestrator.server.asking import answers, open_accounts
 from orchestrator.server.files import ServerFiles
 from orchestrator.server.install import last_words
+from orchestrator.server.mask import mask_of_the_launcher
 from orchestrator.server.programs import Programs
 from orchestrator.server.record import ServerRecord
 from orchestrator.server.settings import server_command
@@ -30,6 +32,10 @@ _DETACH = 'umask 077; "$@" </dev/null >>"$0" 2>&1 & echo $!'
 
 class _PortTakenError(Exception):
     """Somebody else has the port."""
+
+
+class _AccountsError(StorageError):
+    """The server runs, and its accounts are not as we have set them."""
 
 
 def launch(
@@ -67,6 +73,10 @@ def _launch_once(files: ServerFiles, programs: Programs, tcp: Tcp | None, for_ru
         )
         record.write(files)
         await_answer(files, process, said_before)
+        _require_closed(files)
+    except _AccountsError:  # an ``init_file`` that fails stops no server
+        _end(process)
+        raise
     finally:
         files.accounts.unlink(missing_ok=True)
     return record
@@ -74,21 +84,29 @@ def _launch_once(files: ServerFiles, programs: Programs, tcp: Tcp | None, for_ru
 
 def _detached(command: list[str], files: ServerFiles) -> HostProcess:
     """Start the server as a process that outlives this one, its terminal and its session."""
-    done = subprocess.run(
-        ["/bin/sh", "-c", _DETACH, str(files.log), *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        cwd="/",
-        start_new_session=True,
-        check=True,
-        text=True,
-    )
+    with mask_of_the_launcher():
+        done = subprocess.run(
+            ["/bin/sh", "-c", _DETACH, str(files.log), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            cwd="/",
+            start_new_session=True,
+            check=True,
+            text=True,
+        )
     pid, here = int(done.stdout), this_process()
     try:
         started_s = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:  # it has ended already; its log says why
         started_s = 0.0
     return replace(here, pid=pid, start_s=started_s)
+
+
+def _end(process: HostProcess) -> None:
+    with suppress(psutil.Error):
+        server = psutil.Process(process.pid)
+        server.terminate()
+        server.wait(_PATIENCE_S)
 
 
 def await_answer(files: ServerFiles, process: HostProcess, said_before: int) -> None:
@@ -108,10 +126,20 @@ def _lets_in(files: ServerFiles) -> bool:
     try:
         return answers(files.admin)
     except exc.DBAPIError as error:
-        raise StorageError(
+        raise _AccountsError(
             f"The server in {files.root} does not accept the password in {files.admin} ({error.orig}); "
-            "nano-hpo db stop and start set it again."
+            f"nano-hpo db stop and start set it again, or {files.log} says why not."
         ) from None
+
+
+def _require_closed(files: ServerFiles) -> None:
+    """Refuse a server that others could enter without a password."""
+    found = open_accounts(files)
+    if found:
+        raise _AccountsError(
+            f"The server in {files.root} was ended: it would not drop accounts without a password "
+            f"({', '.join(found)}); {files.log} says why."
+        )
 
 
 def _why_it_ended(files: ServerFiles, said_before: int) -> Exception:

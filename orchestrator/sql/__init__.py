@@ -4,7 +4,7 @@
 
     driver.py          a URL → how to connect (option_file.py, tls.py)
     opening.py         a URL → a database with its tables, or one line on what is wrong
-    database.py        transactions that survive restarts (failures.py, patience.py, idle.py)
+    database.py        transactions that survive restarts (failures, patience, waiting, idle, turns)
     schema.py          Optuna's tables and ours
     upsert.py          rows that may be there already
     advice.py          what to know about a storage before a run (network_fs.py)

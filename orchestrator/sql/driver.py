@@ -16,8 +16,10 @@ from orchestrator.sql.tls import driver_arguments, require_cipher, tls_of, witho
 from orchestrator.storage_url import option_file, sqlite_path
 
 _CONNECT_TIMEOUT_S = 10
-_SILENCE_S = 300  # a server that says nothing for so long is lost, although its machine has not said goodbye
-_BUSY_SQLITE_S = 60
+# A server that says nothing for so long is lost, although its machine has not said goodbye. It is the longest
+# limit: orchestrator.sql.waiting sets shorter ones.
+SILENCE_S = 300
+BUSY_SQLITE_S = 60
 _ONE_CONNECTION = {"pool_size": 1, "max_overflow": 1}  # Optuna needs a second one while it creates tables
 
 Prepare = Callable[[Any, Any], None]
@@ -67,8 +69,8 @@ def _timeouts(parsed: sa.URL) -> dict[str, str]:
         return {}
     return {
         "connect_timeout": str(_CONNECT_TIMEOUT_S),
-        "read_timeout": str(_SILENCE_S),
-        "write_timeout": str(_SILENCE_S),
+        "read_timeout": str(SILENCE_S),
+        "write_timeout": str(SILENCE_S),
     }
 
 
@@ -76,7 +78,7 @@ def _of_sqlite(url: str, writes: bool) -> dict[str, Any]:
     path = sqlite_path(url)
     if path is None:
         return {"poolclass": sa.pool.StaticPool, "connect_args": {"check_same_thread": False}}
-    arguments: dict[str, Any] = {"connect_args": {"timeout": _BUSY_SQLITE_S}, **_ONE_CONNECTION}
+    arguments: dict[str, Any] = {"connect_args": {"timeout": BUSY_SQLITE_S}, **_ONE_CONNECTION}
     if writes:
         journal = _rollback_journal if network_file_system(path) else _write_ahead
         arguments["pool_events"] = [(journal, "connect")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 
 class IdleCloser:
@@ -14,7 +15,9 @@ class IdleCloser:
     ``turn`` is held while it looks a last time and closes, so that a user who holds it is never disturbed.
     """
 
-    def __init__(self, idle_s: float, turn: threading.RLock, close: Callable[[], None]) -> None:
+    def __init__(
+        self, idle_s: float, turn: AbstractContextManager[object], close: Callable[[], None]
+    ) -> None:
         self._idle_s = idle_s
         self._turn = turn
         self._close = close
@@ -25,7 +28,7 @@ class IdleCloser:
     def used(self) -> None:
         """Something was used just now. The caller holds ``turn``."""
         self._used_s = time.monotonic()
-        if self._thread is None:
+        if not self._is_watched():
             self._stopped = threading.Event()
             arguments = (self._stopped,)
             self._thread = threading.Thread(
@@ -35,8 +38,13 @@ class IdleCloser:
 
     def stop(self) -> None:
         """Closed by its owner: nothing is left to do. The caller holds ``turn``."""
-        self._stopped.set()
+        if self._is_watched():
+            self._stopped.set()
         self._thread = None
+
+    def _is_watched(self) -> bool:
+        """False in a forked child as well: its parent's thread, and what that held, is not to be touched."""
+        return self._thread is not None and self._thread.is_alive()
 
     def _watch(self, stopped: threading.Event) -> None:
         while not stopped.wait(max(0.0, self._used_s + self._idle_s - time.monotonic())):

@@ -13,6 +13,7 @@ from sqlalchemy import exc
 
 from orchestrator.spec import STORAGE_PATIENCE_S
 from orchestrator.sql.failures import Trouble, said, trouble
+from orchestrator.sql.waiting import HASTY, LASTING, USUAL, Pace
 
 T = TypeVar("T")
 
@@ -40,26 +41,33 @@ class Patience:
 
     @contextmanager
     def hasty(self) -> Iterator[None]:
-        """In this block work is repeated for a moment only."""
+        """In this block work is repeated for a moment only, and a statement waits a few seconds at most."""
         self._is_hasty = True
         try:
             yield
         finally:
             self._is_hasty = False
 
-    def keep_trying(self, work: Callable[[], T]) -> T:
-        """What ``work`` returns; its last error when that is lasting, or patience has run out."""
+    def keep_trying(self, work: Callable[[Pace], T]) -> T:
+        """What ``work`` returns; its last error when that is lasting, or patience has run out.
+
+        ``work`` hears at which pace it is wanted: in haste, as usual, or, once the server was away, lasting.
+        """
         began_s, delay_s = time.monotonic(), _FIRST_DELAY_S
+        pace = HASTY if self._is_hasty else USUAL
         while True:
             try:
-                result = work()
+                result = work(pace)
             except exc.DBAPIError as error:
-                left_s = self._allowed_s(trouble(error)) - (time.monotonic() - began_s)
+                kind = trouble(error)
+                left_s = self._allowed_s(kind) - (time.monotonic() - began_s)
                 if left_s <= 0 or self.gives_up():
                     raise
                 self._note_trouble(error)
                 time.sleep(min(delay_s * random.uniform(0.5, 1.5), left_s))
                 delay_s = min(delay_s * 2, _LONGEST_DELAY_S)
+                if kind is Trouble.AWAY and pace is USUAL:
+                    pace = LASTING
             else:
                 self._note_answer()
                 return result

@@ -11,6 +11,8 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 Row = Mapping[str, Any]
 
+_MANY = 200  # rows of one guarded statement: SQLite takes 500 parts of a UNION
+
 
 def upsert(
     c: sa.Connection, table: sa.Table, rows: Sequence[Row], key: Sequence[str], keep: bool = False
@@ -37,10 +39,14 @@ def upsert_while(
 
     ``guard`` is one object for all calls, with the parameters ``guarded``: the statement is built once.
     """
-    statement = _guarded(c.dialect.name, guard, table, tuple(rows[0]), len(rows), key, keep)
-    values = {f"{name}_{place}": value for place, row in enumerate(rows) for name, value in row.items()}
     counts = {"preserve_rowcount": True}  # psycopg forgets the count of an INSERT when the cursor is closed
-    return c.execute(statement, {**values, **guarded}, execution_options=counts).rowcount > 0
+    for start in range(0, len(rows), _MANY):
+        some = rows[start : start + _MANY]
+        statement = _guarded(c.dialect.name, guard, table, tuple(some[0]), len(some), key, keep)
+        values = {f"{name}_{place}": value for place, row in enumerate(some) for name, value in row.items()}
+        if c.execute(statement, {**values, **guarded}, execution_options=counts).rowcount < 1:
+            return False
+    return True
 
 
 @lru_cache
@@ -57,12 +63,22 @@ def _guarded(
     selects = []
     for place in range(n_rows):
         bound = [sa.bindparam(f"{name}_{place}", type_=table.c[name].type) for name in columns]
-        # PostgreSQL takes an untyped expression for text.
-        typed = [sa.cast(value, value.type) for value in bound] if dialect == "postgresql" else bound
-        selects.append(guard.with_only_columns(*typed))
+        if dialect == "postgresql":
+            selects.append(_locking(guard, bound))
+        else:
+            selects.append(guard.with_only_columns(*bound))
     selected = sa.union_all(*selects) if n_rows > 1 else selects[0]
     insert = _insert(dialect, table).from_select(columns, selected)
     return _over_what_is_there(dialect, insert, table, columns, key, keep)
+
+
+def _locking(guard: sa.Select[Any], values: Sequence[sa.BindParameter[Any]]) -> sa.Select[Any]:
+    """PostgreSQL: it takes untyped expressions for text, and locks what is selected only where asked to.
+
+    A UNION may not ask for that; its parts may, in a subquery.
+    """
+    typed = [sa.cast(value, value.type).label(value.key) for value in values]
+    return sa.select(guard.with_only_columns(*typed).with_for_update(read=True).subquery())
 
 
 def _insert(dialect: str, table: sa.Table) -> Any:

@@ -8,5 +8,5 @@
     attempts.py        who is at which trial; trials given back
     runs.py            runs and their agents; history.py reads what they did
     overview.py        all studies in two statements; deletion.py deletes one in batches
-    step_values.py     what pruners ask for (rung_values.py, news.py)
+    step_values.py     what pruners ask for (rung_values.py, newly_finished.py)
 """

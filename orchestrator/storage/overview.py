@@ -14,8 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from orchestrator.sql.schema import runs, studies, study_directions, trial_values, trials
-
-_SPECIAL = {"INF_POS": float("inf"), "INF_NEG": float("-inf")}
+from orchestrator.storage.rows import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ def _add_best_values(c: sa.Connection, found: dict[int, StudyOverview]) -> None:
     )
     candidates: dict[int, list[float]] = defaultdict(list)
     for study_id, kind_, *ends in c.execute(grouped):
-        candidates[study_id] += [_SPECIAL[kind_]] if kind_ in _SPECIAL else ends
+        candidates[study_id] += [number_of(end, kind_) for end in ends]
     for study_id, values in candidates.items():
         study = found[study_id]
         if len(study.directions) == 1:

@@ -31,6 +31,8 @@ PARAM_KEY = ("trial_id", "param_name")
 STEP_KEY = ("trial_id", "step")
 ATTRIBUTE_KEY = ("trial_id", "key")
 
+_NOT_FINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
+
 
 def now() -> datetime:
     """Naive UTC, as in Optuna's tables."""
@@ -120,7 +122,12 @@ def stored_form(value: float) -> tuple[float | None, str]:
     return None, "INF_POS" if value > 0 else "INF_NEG"
 
 
-def keep_params(c: sa.Connection, trial_id: int, params: Mapping[str, Any]) -> None:
+def number_of(value: float | None, kind: str) -> float:
+    """The float of a stored form."""
+    return _NOT_FINITE[kind] if value is None else value
+
+
+def fix_params(c: sa.Connection, trial_id: int, params: Mapping[str, Any]) -> None:
     """Sampled but not yet suggested parameters join ``fixed_params``, which Optuna hands to ``suggest_*``."""
     table = trial_system_attributes
     query = sa.select(table.c.value_json).where(table.c.trial_id == trial_id, table.c.key == "fixed_params")
@@ -173,8 +180,9 @@ def _running_attempt() -> sa.Select[Any]:
     return sa.select(attempts.c.token).select_from(joined).where(mine, is_running)
 
 
-# An attempt that is at work on a running trial: while it is there, its worker may write. In its default
-# isolation MySQL locks what a statement selects to insert, so nobody gives the trial back in between.
+# An attempt that is at work on a running trial: while it is there, its worker may write. What a statement
+# selects to insert is locked (MySQL: by its isolation; PostgreSQL: FOR SHARE; SQLite has one writer), so
+# nobody gives the trial back in between.
 RUNNING_ATTEMPT = _running_attempt()
 
 

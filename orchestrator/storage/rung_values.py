@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from orchestrator.sql.database import Database
 from orchestrator.sql.schema import trial_system_attributes, trials
 from orchestrator.storage.attempts import RUNG
-from orchestrator.storage.news import News
+from orchestrator.storage.newly_finished import NewlyFinished
 
 Rung = tuple[int, str]  # a group of trials (Hyperband's bracket) and the key of the trial's attribute
 _attribute = trial_system_attributes.c
@@ -28,7 +28,7 @@ class RungValues:
 
     def __init__(self, database: Database, study_id: int) -> None:
         self._database = database
-        self._ends = News(study_id)
+        self._ends = NewlyFinished(study_id)
         self._finished: dict[Rung, array[float]] = {}  # in rising order
         self._unfinished: dict[Rung, list[float]] = {}
 

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from orchestrator.host import HostProcess
 from orchestrator.records import RunRecord
 from orchestrator.spec import RunSpec
-from orchestrator.sql.database import Database
+from orchestrator.sql.database import Database, knowing_itself
 from orchestrator.sql.schema import agents, database_now, runs, studies
+from orchestrator.sql.upsert import upsert
 
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 STALE_AFTER_S = 60.0
@@ -39,9 +40,15 @@ class StoredAgent:
     run_id: str
     rank: int
     process: HostProcess
+    heartbeat_s: float  # the database's clock
     stale: bool
-    ended: bool
+    ended: bool  # it said goodbye, or others took it for dead
     report: dict[str, Any] | None
+
+    @property
+    def said_goodbye(self) -> bool:
+        """Whether it ended by itself: only then there is a report of it."""
+        return self.report is not None
 
 
 class RunTable:
@@ -64,7 +71,13 @@ class RunTable:
             "state": RUNNING,
             "start_s": time.time(),
         }
-        self._database.write(lambda c: c.execute(sa.insert(runs).values(row)))
+        mine = sa.and_(runs.c.run_id == run_id, runs.c.start_s == row["start_s"])
+
+        def work(c: sa.Connection, again: bool) -> None:
+            if not (again and _is_there(c, mine)):
+                c.execute(sa.insert(runs).values(row))
+
+        self._database.write(knowing_itself(work))
 
     def find(self, run_id: str) -> StoredRun | None:
         """The run of that id."""
@@ -83,10 +96,20 @@ class RunTable:
         self._set(run_id, state=RUNNING, reason=None, end_s=None)
 
     def end(self, run_id: str, state: str, reason: str | None) -> bool:
-        """End a running run; of several callers, True for the one that did it."""
-        mine = sa.and_(runs.c.run_id == run_id, runs.c.state == RUNNING)
-        statement = sa.update(runs).where(mine).values(state=state, reason=reason, end_s=time.time())
-        return self._database.write(lambda c: c.execute(statement).rowcount) == 1
+        """End a running run; of several callers, True for the one that did it.
+
+        Repeated after a lost answer it knows its own end by the moment that it wrote.
+        """
+        end = {"state": state, "reason": reason, "end_s": time.time()}
+        is_running = sa.and_(runs.c.run_id == run_id, runs.c.state == RUNNING)
+        mine = sa.and_(runs.c.run_id == run_id, runs.c.state == state, runs.c.end_s == end["end_s"])
+
+        def work(c: sa.Connection, again: bool) -> bool:
+            if c.execute(sa.update(runs).where(is_running).values(end)).rowcount == 1:
+                return True
+            return again and _is_there(c, mine)
+
+        return self._database.write(knowing_itself(work))
 
     def _set(self, run_id: str, **values: Any) -> None:
         statement = sa.update(runs).where(runs.c.run_id == run_id).values(**values)
@@ -105,20 +128,28 @@ class RunTable:
             "heartbeat_s": database_now(),
             "start_s": time.time(),
         }
-        self._database.write(lambda c: c.execute(sa.insert(agents).values(row)))
+        # Its id is new: one that is there already was written by the same call, whose answer was lost.
+        self._database.write(lambda c: upsert(c, agents, [row], ["agent_id"], keep=True))
 
     def beat(self, agent_id: str) -> None:
-        """This agent lives: one statement."""
-        statement = sa.update(agents).where(agents.c.agent_id == agent_id).values(heartbeat_s=database_now())
+        """This agent lives: one statement. It undoes that others took the agent for dead."""
+        mine = sa.and_(agents.c.agent_id == agent_id, agents.c.report.is_(None))
+        statement = sa.update(agents).where(mine).values(heartbeat_s=database_now(), end_s=None)
         self._database.write(lambda c: c.execute(statement))
 
-    def end_agent(self, agent_id: str, report: dict[str, Any] | None = None) -> None:
-        """This agent (or one found dead) takes no further part; ``report`` is what its slots got."""
-        values: dict[str, Any] = {"end_s": time.time()}
-        if report is not None:
-            values["report"] = json.dumps(report)
-        statement = sa.update(agents).where(agents.c.agent_id == agent_id).values(**values)
+    def end_agent(self, agent_id: str, report: dict[str, Any]) -> None:
+        """This agent says goodbye; ``report`` is what its slots got."""
+        values = {"end_s": time.time(), "report": json.dumps(report)}
+        statement = sa.update(agents).where(agents.c.agent_id == agent_id).values(values)
         self._database.write(lambda c: c.execute(statement))
+
+    def declare_dead(self, agent: StoredAgent) -> bool:
+        """Others found it gone: it takes no further part until it beats. False: it has beaten meanwhile."""
+        # Not "==": a float may lose its last digit on the way through a driver. Beats are seconds apart.
+        unmoved = sa.and_(agents.c.agent_id == agent.agent_id, agents.c.heartbeat_s < agent.heartbeat_s + 0.5)
+        ended = {"end_s": sa.func.coalesce(agents.c.end_s, time.time())}
+        statement = sa.update(agents).where(unmoved).values(ended)
+        return self._database.write(lambda c: c.execute(statement).rowcount) == 1
 
     def agents_of(self, run_id: str) -> list[StoredAgent]:
         """The agents of a run, in order of their start."""
@@ -132,6 +163,10 @@ class RunTable:
         statement = sa.update(studies).where(studies.c.study_id == study_id).values(study_name=replaced)
         self._database.write(lambda c: c.execute(statement))
         return replaced
+
+
+def _is_there(c: sa.Connection, condition: Any) -> bool:
+    return c.execute(sa.select(runs.c.run_id).where(condition)).first() is not None
 
 
 def _stored_run(row: sa.Row[Any]) -> StoredRun:
@@ -155,6 +190,7 @@ def _stored_agent(row: sa.Row[Any]) -> StoredAgent:
         run_id=row.run_id,
         rank=row.rank,
         process=HostProcess(row.host, row.boot_id, row.pid, row.pid_start_s),
+        heartbeat_s=row.heartbeat_s,
         stale=bool(row.stale),
         ended=row.end_s is not None,
         report=json.loads(row.report) if row.report else None,

@@ -18,10 +18,10 @@ from optuna.trial import TrialState
 
 from orchestrator.sql.database import Database
 from orchestrator.sql.schema import trial_intermediate_values, trials
-from orchestrator.storage.news import News
+from orchestrator.storage.newly_finished import NewlyFinished
+from orchestrator.storage.rows import number_of
 
 LOOK_EVERY_S = 1.0
-_SPECIAL = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 _reported = trial_intermediate_values.c
 _BY_TRIAL = trials.outerjoin(trial_intermediate_values, _reported.trial_id == trials.c.trial_id)
 
@@ -66,7 +66,7 @@ class StepValues:
         self.n_complete = 0
         self._database = database
         self._study_id = study_id
-        self._ends = News(study_id)
+        self._ends = NewlyFinished(study_id)
         self._steps: dict[int, Reports] = {}
         self._looked_at_s = -math.inf
         self._looked_for = -1
@@ -110,7 +110,7 @@ class StepValues:
     def _add(self, step: int | None = None, value: float | None = None, kind: str | None = None) -> None:
         """Keep a report of a step known here; a trial without any comes with a row of nothing."""
         if step in self._steps and kind is not None:
-            self._steps[step].add(_number(value, kind))
+            self._steps[step].add(number_of(value, kind))
 
     def at(self, step: int) -> Reports:
         """The values reported at a step by the trials whose completion was learnt."""
@@ -118,7 +118,7 @@ class StepValues:
             rows = self._database.read(lambda c: c.execute(self._everything_at(step)).all())
             known = (row for row in rows if self._ends.is_old(row.trial_id))
             self._steps[step] = Reports(
-                _number(row.intermediate_value, row.intermediate_value_type) for row in known
+                number_of(row.intermediate_value, row.intermediate_value_type) for row in known
             )
         return self._steps[step]
 
@@ -127,10 +127,6 @@ class StepValues:
         complete = (trials.c.study_id == self._study_id, trials.c.state == TrialState.COMPLETE)
         upto = trials.c.trial_id <= self._ends.newest
         return sa.select(*columns).select_from(_BY_TRIAL).where(*complete, upto, _reported.step == step)
-
-
-def _number(value: float | None, kind: str) -> float:
-    return _SPECIAL[kind] if value is None else value
 
 
 def last_step(database: Database, study_id: int) -> int | None:

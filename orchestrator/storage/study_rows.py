@@ -44,7 +44,11 @@ BATCH = (
 
 
 def insert_study(c: sa.Connection, name: str, directions: Sequence[StudyDirection]) -> int:
-    """Write a new study; its id."""
+    """Write a new study; its id.
+
+    Before that it deletes the runs of all studies that plain Optuna has deleted: SQLite may give the new one
+    the id of such a study, and a new run may have the id of such a run (that of its directory or its job).
+    """
     _forget_orphans(c)
     key = c.execute(sa.insert(studies).values(study_name=name)).inserted_primary_key
     assert key is not None
@@ -57,12 +61,20 @@ def insert_study(c: sa.Connection, name: str, directions: Sequence[StudyDirectio
 
 
 def _forget_orphans(c: sa.Connection) -> None:
-    """Delete rows of ours whose study plain Optuna has deleted: SQLite gives its id to the next study."""
-    query = sa.select(runs.c.run_id).where(runs.c.study_id.not_in(sa.select(studies.c.study_id)))
-    _delete_runs(c, list(c.execute(query).scalars()))
+    """Delete runs whose study is gone, with their agents and attempts.
+
+    A run is written after its study and deleted with it, so in one picture of the database a run without its
+    study is an orphan. MySQL deletes what is there now, not in the picture, where a new run may have taken
+    the orphan's id: so the runs are looked up again, and locked, by the study's id, which MySQL gives once.
+    """
+    query = sa.select(runs.c.study_id).where(runs.c.study_id.not_in(sa.select(studies.c.study_id)))
+    gone = list(c.execute(query.distinct()).scalars())
+    if gone:
+        _delete_runs(c, runs.c.study_id.in_(gone))
 
 
-def _delete_runs(c: sa.Connection, run_ids: Sequence[str]) -> None:
+def _delete_runs(c: sa.Connection, which: sa.ColumnElement[bool]) -> None:
+    run_ids = list(c.execute(sa.select(runs.c.run_id).where(which).with_for_update()).scalars())
     if run_ids:
         for table in (attempts, agents, runs):
             c.execute(sa.delete(table).where(table.c.run_id.in_(run_ids)))
@@ -76,9 +88,7 @@ def delete_study(c: sa.Connection, study_id: int, keeps_runs: bool = True) -> No
     while delete_newest_trials(c, study_id, keeps_runs):
         pass
     if keeps_runs:
-        _delete_runs(
-            c, list(c.execute(sa.select(runs.c.run_id).where(runs.c.study_id == study_id)).scalars())
-        )
+        _delete_runs(c, runs.c.study_id == study_id)
     for table in _OF_STUDIES:
         c.execute(sa.delete(table).where(table.c.study_id == study_id))
 

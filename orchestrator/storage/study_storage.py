@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 import uuid
 from collections.abc import Container, Sequence
 from typing import Any
@@ -24,7 +23,7 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.sql.database import Database
+from orchestrator.sql.database import Database, knowing_itself
 from orchestrator.sql.opening import open_database
 from orchestrator.sql.schema import (
     study_system_attributes,
@@ -35,6 +34,7 @@ from orchestrator.sql.schema import (
     trial_user_attributes,
     trials,
 )
+from orchestrator.sql.turns import Turn
 from orchestrator.sql.upsert import upsert
 from orchestrator.storage import study_rows
 from orchestrator.storage.rows import (
@@ -89,7 +89,7 @@ class StudyStorage(BaseStorage):
         self._names: dict[int, str] = {}
         self._distributions: dict[tuple[int, str], BaseDistribution] = {}
         self._study_of: dict[int, int] = {}  # trial id: study id
-        self._lock = threading.RLock()  # of the dictionaries; who holds it never waits for the database
+        self._lock = Turn()  # of the dictionaries; who holds it never waits for the database
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.database.url}
@@ -125,11 +125,12 @@ class StudyStorage(BaseStorage):
         """Delete a study with all its rows, ours included."""
         self._forget(study_id)
 
-        def work(c: sa.Connection) -> None:
-            study_rows.require_study(c, study_id)
+        def work(c: sa.Connection, again: bool) -> None:
+            if not again:  # else it may be gone by the first try, whose answer was lost
+                study_rows.require_study(c, study_id)
             study_rows.delete_study(c, study_id)
 
-        self.database.write(work)
+        self.database.write(knowing_itself(work))
 
     def _forget(self, study_id: int) -> None:
         with self._lock:

@@ -25,13 +25,13 @@ from orchestrator.sql.schema import (
     trial_values,
     trials,
 )
+from orchestrator.storage.rows import number_of
 from orchestrator.storage.stored_trial import PARTS, Source, StoredTrial, Times, local
 
 Parts = dict[int, Any]
 
 _ROUNDING = timedelta(seconds=1)
 
-_SPECIAL = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
 _FEW = 500  # so many trials are named one by one; more are read as a range of ids
 _DENSE = 4  # a range may hold so many ids for each one asked for
 _BLOCK = 5_000  # trials read at a time: it bounds the memory for their rows
@@ -91,7 +91,7 @@ class _Head:
     values: list[float] | None = None
 
     def add_value(self, value: float | None, kind: str) -> None:
-        number = _SPECIAL[kind] if value is None else value
+        number = number_of(value, kind)
         self.values = [number] if self.values is None else [*self.values, number]
 
 
@@ -235,7 +235,7 @@ def _dictionaries(part: str, c: sa.Connection, which: sa.ColumnElement[bool]) ->
     found: Parts = {}
     if part == "intermediate_values":
         for trial_id, step, value, kind in c.execute(_REPORTED.where(which)):
-            found.setdefault(trial_id, {})[step] = _SPECIAL[kind] if value is None else value
+            found.setdefault(trial_id, {})[step] = number_of(value, kind)
         return found
     table = _TABLES[part].c
     for trial_id, key, text in c.execute(sa.select(table.trial_id, table.key, table.value_json).where(which)):

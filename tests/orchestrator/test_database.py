@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import signal
 import threading
 import time
+from contextlib import contextmanager
 
+import optuna
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from orchestrator.sampling.flat_pruners import FlatMedianPruner
+from orchestrator.sampling.thinned_study import ThinnedHistory
 from orchestrator.sql import database as database_module
+from orchestrator.sql import patience as patience_module
+from orchestrator.sql.database import Database
+from orchestrator.sql.driver import BUSY_SQLITE_S
+from orchestrator.sql.failures import is_passing
 from orchestrator.sql.idle import IdleCloser
-from orchestrator.sql.opening import open_database
+from orchestrator.sql.opening import open_database, rejoin_database
 from orchestrator.sql.patience import Patience
+from orchestrator.sql.turns import Turn
+from orchestrator.sql.waiting import Pace
+from orchestrator.storage.study_storage import open_storage
 from tests.conftest import MariaDB
 
 
@@ -40,6 +52,17 @@ def connections(mariadb: MariaDB, url: str) -> list[int]:
     """The numbers of the connections that are in a database now."""
     name = url.partition("localhost/")[2].partition("?")[0]
     return [row[0] for row in mariadb.execute("SHOW PROCESSLIST") if row[3] == name]
+
+
+def forked(action) -> int | None:
+    """How a child that does something ends."""
+    child = multiprocessing.get_context("fork").Process(target=action)
+    child.start()
+    child.join(60)
+    code = child.exitcode
+    child.kill()  # if it still waits for its turn
+    child.join()
+    return code
 
 
 def wait_until(condition) -> None:
@@ -108,6 +131,52 @@ def test_closing_what_is_idle_disturbs_nobody(url, monkeypatch):
     database.close()
 
 
+def test_a_lock_that_another_thread_held_is_free_in_a_child():
+    turn, held, done = Turn(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with turn:
+            held.set()
+            assert done.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(60)
+    child = forked(turn.__enter__)
+    done.set()
+    holder.join()
+    assert child == 0
+    with turn, turn:  # who forks keeps what he holds
+        assert forked(lambda: turn.__exit__(None, None, None)) == 0
+
+
+def test_all_that_threads_share_can_be_used_in_a_child(tmp_path):
+    storage = open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    study = optuna.create_study(storage=storage)
+    pruner = FlatMedianPruner(n_startup_trials=0)
+    trial = study.ask()
+    trial.report(1.0, 0)
+    history = ThinnedHistory(study.directions, storage.history(study._study_id), 10)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with storage._lock, pruner._kept.turn, history._turn:
+            held.set()
+            assert done.wait(60)
+
+    def use() -> None:
+        pruner.prune(study, storage.get_trial(trial._trial_id))
+        history.shown_to(1)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(60)
+    child = forked(use)
+    done.set()
+    holder.join()
+    assert child == 0
+
+
 def test_a_child_works_although_another_thread_of_its_parent_had_the_turn(url):
     database = open_database(url)
     held, done = threading.Event(), threading.Event()
@@ -119,13 +188,11 @@ def test_a_child_works_although_another_thread_of_its_parent_had_the_turn(url):
     holder = threading.Thread(target=lambda: database.read(hold))
     holder.start()
     assert held.wait(60)
-    child = multiprocessing.get_context("fork").Process(target=lambda: database.read(one))
-    child.start()
-    child.join(60)
-    child.kill()  # if it still waits for its turn
+    child = forked(lambda: database.read(one))
+    closing = forked(database.close)
     done.set()
     holder.join()
-    assert child.exitcode == 0
+    assert child == closing == 0
     assert database.read(one) == 1
     database.close()
 
@@ -174,6 +241,85 @@ def test_no_patience_is_no_second_try(server):
     assert len(tries) <= 1
     server.start()
     assert database.write(one) == 1
+    database.close()
+
+
+@pytest.mark.parametrize("driver", ["mysql", "mysql+pymysql"])
+def test_haste_does_not_wait_for_a_server_that_stands_still(server, driver):
+    database = open_database(server.create_database().replace("mysql", driver, 1))
+    too_late = threading.Timer(30.0, lambda: server._process.send_signal(signal.SIGCONT))
+    server._process.send_signal(signal.SIGSTOP)
+    too_late.start()
+    for _ in range(2):  # on the connection that is there; on one that it tries to open
+        with database.hasty(), pytest.raises(exc.DBAPIError) as raised:
+            database.read(one)
+        assert is_passing(raised.value)
+    assert too_late.is_alive()
+    too_late.cancel()
+    server._process.send_signal(signal.SIGCONT)
+    assert database.write(one) == 1
+    database.close()
+
+
+@contextmanager
+def held(database: Database, lock: sa.TextClause):
+    """Somebody else has a lock, until this is left, or else long after a hasty caller should have gone."""
+    has_it, gone = threading.Event(), threading.Event()
+
+    def hold(connection: sa.Connection) -> None:
+        connection.execute(lock)
+        has_it.set()
+        gone.wait(30)
+
+    holder = threading.Thread(target=lambda: database.write(hold))
+    holder.start()
+    assert has_it.wait(60)
+    yield
+    gone.set()
+    holder.join()
+    database.close()
+
+
+def test_haste_does_not_wait_for_a_row_that_others_have(url):
+    database, other = open_database(url), open_database(url)
+    other.write(lambda c: c.execute(sa.text("CREATE TABLE r (i INT PRIMARY KEY) ENGINE=InnoDB")))
+    other.write(lambda c: c.execute(sa.text("INSERT INTO r VALUES (1)")))
+    lock = sa.text("SELECT i FROM r WHERE i = 1 FOR UPDATE")
+    with held(other, lock), database.hasty(), pytest.raises(exc.DBAPIError, match="Lock wait timeout"):
+        database.write(lambda c: c.execute(lock))
+    database.close()
+
+
+def test_haste_does_not_wait_for_a_file_that_others_write_to_and_patience_does(tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    database, other = open_database(url), open_database(url)
+    nothing, limit = sa.text("SELECT 1"), sa.text("PRAGMA busy_timeout")
+    with held(other, nothing), database.hasty(), pytest.raises(exc.DBAPIError, match="database is locked"):
+        database.write(one)
+    assert database.read(lambda c: c.execute(limit).scalar()) == BUSY_SQLITE_S * 1000
+    database.close()
+
+
+def test_a_slow_statement_is_given_more_time_when_it_is_tried_again(url, monkeypatch):
+    monkeypatch.setattr(patience_module, "USUAL", Pace(1))
+    database = rejoin_database(url, Patience())
+    number = sa.text("SELECT CONNECTION_ID() + 0 * SLEEP(2)")
+    quick = sa.text("SELECT CONNECTION_ID()")
+    before = database.read(lambda c: c.execute(quick).scalar())
+    slow = database.read(lambda c: c.execute(number).scalar())
+    assert slow != before  # the first try has cost the connection
+    assert database.read(lambda c: c.execute(number).scalar()) == slow  # the new one waits longer
+    with database.hasty():
+        hasty = database.read(lambda c: c.execute(quick).scalar())
+        assert database.read(lambda c: c.execute(quick).scalar()) == hasty != slow
+    assert database.read(lambda c: c.execute(quick).scalar()) == hasty  # good enough for a first try
+    database.close()
+
+
+def test_a_limit_of_the_users_url_holds(url):
+    database = rejoin_database(f"{url}&read_timeout=1", Patience(0.0))
+    with pytest.raises(exc.DBAPIError):
+        database.read(lambda c: c.execute(sa.text("SELECT SLEEP(2)")).scalar())
     database.close()
 
 

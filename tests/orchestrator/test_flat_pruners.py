@@ -27,7 +27,7 @@ from orchestrator.sampling.flat_pruners import (
 )
 from orchestrator.sampling.named import make_pruner
 from orchestrator.sql.opening import open_database
-from orchestrator.storage import news, step_values
+from orchestrator.storage import newly_finished, step_values
 from orchestrator.storage.stored_trial import PARTS
 from orchestrator.storage.study_storage import StudyStorage
 
@@ -221,7 +221,7 @@ def test_every_database_decides_as_optuna(storage, name):
 @pytest.mark.parametrize("name", ["median", "halving"])
 def test_many_unfinished_trials_change_no_decision(in_memory, monkeypatch, name):
     """They are read as a range of ids, in which finished ones come again."""
-    monkeypatch.setattr(news, "_MANY", 0)
+    monkeypatch.setattr(newly_finished, "_MANY", 0)
     plain = {"median": pruners.MedianPruner(), "halving": pruners.SuccessiveHalvingPruner(1, 2)}[name]
     flat = make_pruner(name, {} if name == "median" else {"min_resource": 1, "reduction_factor": 2})
     decisions_agree(in_memory, {"flat": flat, "plain": plain}.__getitem__, "minimize", MOVES_OF_A_DAY)
@@ -229,7 +229,7 @@ def test_many_unfinished_trials_change_no_decision(in_memory, monkeypatch, name)
 
 @pytest.mark.usefixtures("no_delay")
 def test_finished_trials_that_are_read_again_count_once(in_memory, monkeypatch):
-    monkeypatch.setattr(news, "_MANY", 0)
+    monkeypatch.setattr(newly_finished, "_MANY", 0)
     study = optuna.create_study(storage=in_memory, pruner=FlatMedianPruner())
     judged = study.ask()
     study.add_trials([reporting(1.0) for _ in range(3)])

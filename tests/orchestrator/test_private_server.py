@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -21,20 +22,23 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
+from launchers import Rank
 from orchestrator import open_storage
 from orchestrator.cli.main import main
 from orchestrator.errors import SpecError, StorageError
 from orchestrator.server import automatic, control, process, programs
 from orchestrator.server.address import Tcp, parse_tcp
+from orchestrator.server.asking import ask
 from orchestrator.server.files import ServerFiles
 from orchestrator.server.grant import Grant, render_grant
+from orchestrator.server.mask import mask_of_the_launcher
 from orchestrator.server.programs import find_programs
 from orchestrator.server.settings import buffer_pool_mib
 from orchestrator.server.status import read_status
 from orchestrator.server.usable import usable_url
 from tests.orchestrator.conftest import CommandLine, Finished
 
-pytest.importorskip("MySQLdb", reason="MariaDB: no driver")
+MySQLdb = pytest.importorskip("MySQLdb", reason="MariaDB: no driver")
 pytestmark = pytest.mark.skipif(
     shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin") is None,
     reason="MariaDB is not installed",
@@ -261,6 +265,79 @@ def test_a_folder_without_a_server_says_how_to_begin_one(db):
         assert f"nano-hpo db start '{db.cli.cwd}/nothing here'" in done.err
 
 
+# Whose a folder is
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o707, 0o1777], ids=oct)
+def test_a_folder_that_others_can_write_holds_no_server(db, mode):
+    folder = db.cli.cwd / "d"
+    folder.mkdir()
+    folder.chmod(mode)
+    (folder / "server.cnf").write_text("[mysqld]\n")  # as it could have been planted
+    for verb in ("start", "url", "status", "stop"):
+        done = db(verb, "d")
+        (line,) = done.err.splitlines()
+        assert (done.code, f"chmod go-w {shlex.quote(str(folder))}" in line) == (2, True)
+    assert [path.name for path in folder.iterdir()] == ["server.cnf"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("given", ["d", "d/server.cnf"])
+def test_what_belongs_to_somebody_else_is_left_alone(db, given):
+    folder = db.cli.cwd / "d"
+    folder.mkdir(0o700)
+    (folder / "server.cnf").write_text("[mysqld]\n")
+    os.chown(db.cli.cwd / given, 54321, 54321)
+    (db.cli.cwd / "link").symlink_to(folder)
+    for name in ("d", "link"):
+        done = db("start", name)
+        (line,) = done.err.splitlines()
+        assert (done.code, f"{db.cli.cwd / given} belongs to user 54321" in line) == (2, True)
+    assert [path.name for path in folder.iterdir()] == ["server.cnf"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="all of the system's folders are root's")
+def test_a_folder_of_the_system_is_left_alone(db):
+    assert "belongs to root" in db("start", "/usr").err
+
+
+def test_a_folder_of_ours_that_others_can_only_read_will_do(db):
+    (db.cli.cwd / "d").mkdir(0o755)
+    db.files("d").create()
+
+
+def test_a_rank_believes_no_password_file_in_a_folder_that_others_can_write(db):
+    folder = db.cli.cwd / "nano-hpo-runs" / "mysql"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    (folder / "client.cnf").write_text("[client]\nsocket = nowhere\n")
+    with pytest.raises(StorageError, match="can be written by others"):
+        automatic.attend(f"auto:mysql:{folder}", Rank(1, 2, 0, 1, "openmpi"), print)
+
+
+# On which CPUs it runs
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed")
+def test_a_server_is_not_bound_to_the_core_of_the_rank_that_starts_it(db):
+    mpirun = ["mpirun", "--bind-to", "core:overload-allowed", "-n", "1"]
+    allow = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    command = [*mpirun, *db.cli.argv("db", "start", "d")]
+    done = subprocess.run(command, cwd=db.cli.cwd, env=db.cli.env | allow, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(psutil.Process(db.status("d")["pid"]).cpu_affinity()) == os.sched_getaffinity(0)
+
+
+def test_a_mask_that_no_mpi_has_set_is_kept():
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        with mask_of_the_launcher():
+            assert os.sched_getaffinity(0) == {min(before)}
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 # Without a server program
 
 
@@ -361,6 +438,61 @@ def test_the_account_of_searches_has_its_databases_alone(shared):
     with engine.connect() as connection, pytest.raises(sa.exc.DBAPIError, match="denied"):
         connection.exec_driver_sql("SELECT * FROM mysql.global_priv")
     engine.dispose()
+
+
+NAMES = ("root", "nano_hpo", "mysql", "mariadb.sys", "mysql.sys", "no such user")  # the last is anonymous
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nobody_logs_in_without_a_password(shared, name):
+    status = shared.status("d")
+    host, _, port = status["tcp"].rpartition(":")
+    for place in ({"host": host, "port": int(port)}, {"unix_socket": status["socket"]}):
+        with pytest.raises(MySQLdb.OperationalError) as refused:
+            MySQLdb.connect(user=name, password="", **place)
+        assert refused.value.args[0] in NOT_LET_IN
+
+
+NOT_LET_IN = {1045, 1698, 3118, 4151}  # a wrong password, or none; a locked account (MySQL, MariaDB)
+
+
+def accounts(files: ServerFiles) -> set[str]:
+    """Who may log in, but for the locked accounts that own the server's own views."""
+    query = "SELECT CONCAT(User, '@', Host) FROM mysql.user"
+    found = ask(files.admin, lambda connection: set(connection.exec_driver_sql(query).scalars()))
+    return found - {"mariadb.sys@localhost", "mysql.sys@localhost", "mysql.session@localhost"}
+
+
+def test_it_has_an_administrator_on_this_machine_and_an_account_for_searches(shared):
+    assert accounts(shared.files("d")) == {"root@localhost", "nano_hpo@%"}
+
+
+def test_a_start_closes_data_that_were_left_open_and_keeps_accounts_of_its_owner(db):
+    db.started("d")
+    files = db.files("d")
+    for account in (
+        "root@'::1'",
+        "root@'127.0.0.1'",
+        "root@`a-b.example`",
+        "''@localhost",
+        "colleague@node7",
+    ):
+        ask(files.admin, lambda connection, who=account: connection.exec_driver_sql(f"CREATE USER {who}"))
+    db("stop", "d")
+    db.started("d", "--tcp", LOCAL)
+    assert accounts(files) == {"root@localhost", "nano_hpo@%", "colleague@node7"}
+
+
+@pytest.mark.parametrize("statements", [(), ("NO SUCH STATEMENT",)], ids=["left out", "wrong"])
+def test_a_server_that_stays_open_is_ended(db, monkeypatch, statements):
+    monkeypatch.setattr("orchestrator.server.accounts._DROP_OPEN_ACCOUNTS", statements)
+    done = db("start", "d", "--tcp", LOCAL)
+    errors = [line for line in done.err.splitlines() if "Warning" not in line]
+    assert (done.code, len(errors)) == (2, 1)
+    assert "server.log" in errors[0]
+    assert db("status", "d").code == 1
+    monkeypatch.undo()
+    db.started("d", "--tcp", LOCAL)
 
 
 def test_names_in_its_databases_are_compared_exactly(shared):

@@ -15,6 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
+from orchestrator import open_storage
 from orchestrator.errors import BudgetSpent
 from orchestrator.storage.attempts import CAUSE, Loss, StaleAttempt
 from orchestrator.storage.run_storage import RunStorage
@@ -496,3 +497,22 @@ def test_many_enqueued_trials_are_looked_at_a_few_at_a_time_in_their_order(make_
     assert [trial.number for trial in drawn] == list(range(12))
     fixed = [worker.as_others_see_it(number).system_attrs.get("fixed_params") for number in range(12)]
     assert fixed == [{"x": number / 10} for number in range(10)] + [None, None]
+
+
+def test_a_trial_may_have_more_parameters_than_a_statement_has_parts(make_worker):
+    worker = make_worker(1)
+    trial = worker.ask()
+    for number in range(1_100):
+        trial.suggest_float(f"p{number}", 0, 1)
+    trial.report(1.0, 0)
+    assert worker.as_others_see_it().params == trial.params
+
+
+def test_study_and_trial_can_be_pickled_and_their_copies_work(tmp_path):
+    from orchestrator.sampling.streams import TrialSeededSampler
+
+    storage = open_storage(f"sqlite:///{tmp_path / 's.db'}")
+    study = optuna.create_study(storage=storage, sampler=TrialSeededSampler("tpe", {}, study_seed=1))
+    trial = pickle.loads(pickle.dumps(study.ask()))
+    trial.suggest_float("x", 0, 1)
+    assert study.trials[0].params == trial.params

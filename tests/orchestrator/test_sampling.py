@@ -95,3 +95,8 @@ def test_a_trials_stream_depends_on_study_seed_and_number_alone():
     assert draw(3, 2) == draw(3, 2)
     assert len({draw(3, 0), draw(3, 1), draw(4, 0)}) == 3
     assert stream_seed(3, 1) != stream_seed(31, 0)
+
+
+def test_a_seed_among_the_arguments_of_a_sampler_is_refused():
+    with pytest.raises(SpecError, match="--seed"):
+        make_sampler("tpe", {"seed": 3}, seed=1)

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.errors import SpecError, StorageError
 from orchestrator.spec import RunSpec, default_study_name
 from orchestrator.sql.opening import open_database, study_names
-from orchestrator.storage_url import checked, masked, scrubbed, sqlite_path, sqlite_url
+from orchestrator.storage_url import automatic_folder, checked, masked, scrubbed, sqlite_path, sqlite_url
 
 
 @pytest.mark.parametrize(
@@ -152,3 +152,19 @@ def test_a_relative_sqlite_file_becomes_absolute(tmp_path, monkeypatch):
 def test_a_study_is_named_after_its_file():
     assert default_study_name("/a/b/digits.py:objective") == "digits"
     assert default_study_name("/a/b/digits.py:other") == "digits-other"
+
+
+@pytest.mark.parametrize("url", ["mysql://root@127.0.0.1:3306", "mysql://h/", "postgresql://u@h?x=a/b"])
+def test_a_server_without_a_database_is_refused(url):
+    with pytest.raises(StorageError, match="names no database"):
+        checked(url)
+
+
+@pytest.mark.parametrize("url", ["mysql:///d?unix_socket=/a/b", "mysql://u:p?/x@h/d", "mysql://h/d?user=a@b"])
+def test_a_database_is_found_wherever_the_host_ends(url):
+    assert checked(url) == url
+
+
+def test_a_folder_for_a_server_is_no_url():
+    with pytest.raises(StorageError, match="folder"):
+        automatic_folder("auto:mysql://u:secret@h/d")

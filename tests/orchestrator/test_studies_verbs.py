@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import optuna
 import pytest
 import sqlalchemy as sa
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from orchestrator.cli import main
@@ -270,3 +271,20 @@ def test_a_study_does_not_inherit_the_runs_of_one_that_plain_optuna_deleted(make
     optuna.create_study(storage=StudyStorage(ledger.database), study_name="new")
     rows = rows_of(storage_url)
     assert (rows["nano_runs"], rows["nano_agents"], rows["nano_attempts"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("storage_url", ["mariadb"], indirect=True)  # SQLite lets writers in one by one
+def test_forgetting_a_deleted_study_spares_a_run_that_takes_its_runs_id_meanwhile(make_ledger, storage_url):
+    ledger = make_ledger(2)
+    optuna.delete_study(storage=plain(storage_url), study_name="ledger")
+    made = []
+
+    def create_slowly(c: sa.Connection) -> None:
+        study_rows.study_id_of(c, "slow")  # here this transaction takes its picture
+        if not made:
+            made.append(make_ledger(2))
+        study_rows.insert_study(c, "slow", [StudyDirection.MINIMIZE])
+
+    ledger.database.write(create_slowly)
+    rows = rows_of(storage_url)
+    assert (rows["studies"], rows["nano_runs"], rows["nano_agents"]) == (2, 1, 1)

@@ -7,8 +7,11 @@ import json
 import math
 import sqlite3
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,17 +26,18 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from orchestrator.at_work import agents_at_work
-from orchestrator.carry.content import Param, StudyHead, TrialPart
+from orchestrator.carry.content import Param, RunPart, StudyHead, TrialPart
 from orchestrator.carry.decoding import LineReader
 from orchestrator.carry.encoding import LineWriter
 from orchestrator.carry.files import StudyFile, write_study
 from orchestrator.carry.reading import StudySource
 from orchestrator.carry.writing import land_study
 from orchestrator.cli import main
-from orchestrator.errors import StudyError
+from orchestrator.errors import StorageError, StudyError
 from orchestrator.sql import schema
 from orchestrator.sql.database import Database
 from orchestrator.sql.opening import open_database, study_names
+from orchestrator.storage.attempts import AttemptTable
 from orchestrator.storage.runs import RunTable
 from orchestrator.storage.study_storage import StudyStorage
 
@@ -184,10 +188,11 @@ params = st.lists(
     max_size=3,
     unique_by=lambda param: param.name,
 ).map(tuple)
-reports = st.dictionaries(st.integers(0, 2**31 - 1), numbers, max_size=3).map(lambda d: tuple(d.items()))
+whole = st.integers(-(2**63), 2**63 - 1)
+reports = st.dictionaries(whole, numbers, max_size=3).map(lambda d: tuple(d.items()))
 trial_parts = st.builds(
     TrialPart,
-    number=st.integers(0),
+    number=st.integers(0, 2**63 - 1),
     state=st.sampled_from(TrialState),
     start=times,
     complete=times,
@@ -295,6 +300,76 @@ def test_a_copy_beside_its_original_has_runs_of_its_own(make_ledger, storage_url
     }
 
 
+RUN = {"run_id": "run", "owner": "me", "spec": "{}", "spec_hash": "", "seed": 1, "n_trials": 9, "claimed": 9}
+RUN |= {"state": "stopped", "reason": None, "start_s": 1.0, "end_s": 2.0}
+AGENT = {"agent_id": "agent", "rank": 0, "host": "h", "boot_id": "b", "pid": 1, "pid_start_s": 1.0}
+AGENT |= {"start_s": 1.0, "end_s": 2.0, "report": None}
+ATTEMPT = {"run_id": "run", "agent_id": "agent", "slot": 0, "cpus": "0", "cpu_model": "", "slot_width": 1}
+ATTEMPT |= {"pid": 1, "state": "ended", "start_s": 1.0, "end_s": 2.0, "objective_s": 1.0, "cause": None}
+ATTEMPT |= {"exit_status": None, "peak_rss_mib": None}
+
+
+def parts_of_a_run(n: int):
+    """``n`` trials that a run has finished, then the run."""
+    yield from (replace(part, attempts=(ATTEMPT,)) for part in bare_parts(n))
+    yield RunPart(RUN, (AGENT,))
+
+
+def ended_by_run(database: Database, name: str) -> dict[str, int]:
+    """How many trials each run on a study has finished, as a run counts them that goes on."""
+    study_id = StudyStorage(database).get_study_id_from_name(name)
+    run_ids = [run.record.run_id for run in RunTable(database).of_study(study_id)]
+    assert all(RunTable(database).agents_of(run_id) for run_id in run_ids)
+    return {run_id: AttemptTable(database, study_id).counts(run_id)["ended"] for run_id in run_ids}
+
+
+def kill_an_import(cli, url: str, lines: list[str]) -> None:
+    """SIGKILL an import that has written a batch and waits for the rest of its file."""
+    words = cli.argv("import", "-", "--storage", url)
+    with subprocess.Popen(words, stdin=subprocess.PIPE, text=True, cwd=cli.cwd) as process:
+        process.stdin.write("".join(lines[:-100]))
+        process.stdin.flush()
+        with closing(open_database(url)) as database:
+            while not all_rows(database, "nano_attempts"):
+                assert process.poll() is None
+                time.sleep(0.05)
+        process.kill()
+
+
+def test_an_import_that_was_killed_counts_for_no_run_and_can_be_done_again(cli, storage_url):
+    write_study(str(cli.cwd / "f"), head(1500), parts_of_a_run(1500))
+    kill_an_import(cli, storage_url, (cli.cwd / "f").read_text().splitlines(keepends=True))
+    with closing(open_database(storage_url)) as database:
+        assert AttemptTable(database, 1).counts("run") == {}
+        done = cli("import", "f", "--storage", storage_url, "-q")
+        assert done.code == 0, done.err
+        assert ended_by_run(database, "s") == {"run": 1500}
+        (unfinished,) = (name for name in names_in(storage_url) if name != "s")
+        assert cli("delete", unfinished, "--storage", storage_url, "--yes").code == 0
+        assert ended_by_run(database, "s") == {"run": 1500} == {"run": len(all_rows(database, "trials"))}
+
+
+def test_two_imports_of_one_file_at_once_count_their_own_trials(storage_url, tmp_path):
+    write_study(str(tmp_path / "f"), head(1200), parts_of_a_run(1200))
+    last_part_is_read = threading.Barrier(2, timeout=240)
+
+    def parts():
+        yield from StudyFile(str(tmp_path / "f")).parts()
+        last_part_is_read.wait()
+
+    def land(name: str) -> dict[str, int]:
+        with closing(open_database(storage_url)) as database:
+            land_study(database, head(1200), parts(), name)
+            return ended_by_run(database, name)
+
+    open_database(storage_url).close()
+    with ThreadPoolExecutor() as pool:
+        first, second = sorted(pool.map(land, ("a", "b")), key=lambda found: len(next(iter(found))))
+    assert first == {"run": 1200}
+    assert list(second.values()) == [1200]
+    assert next(iter(second)).startswith("run-")
+
+
 def copy_study(source: Database, target: Database, name: str, new_name: str):
     study = StudySource(source, name)
     return land_study(target, study.head, study.parts(), new_name)
@@ -348,6 +423,10 @@ def test_a_file_that_is_not_whole_or_not_ours_is_refused_with_its_line(here, sto
     def with_line(number: int, text: str) -> list[str]:
         return [*good[: number - 1], text + "\n", *good[number:]]
 
+    def reported(step: int, value: float = 0.0) -> str:
+        return json.dumps({"trial": 0, "state": "FAIL", "reported": [[step, value]]})
+
+    a_run = json.dumps({"run": RUN}) + "\n"
     cases = {
         "cut off after line 5": good[:5],
         "Line 1 of file bad: this is no study": ['{"a": 1}\n'],
@@ -364,6 +443,12 @@ def test_a_file_that_is_not_whole_or_not_ours_is_refused_with_its_line(here, sto
         "which no line before tells": with_line(7, '{"trial":0,"state":"FAIL","params":{"x":[1,99]}}'),
         "has category 5 of 5": with_line(7, '{"trial":0,"state":"FAIL","params":{"x":[5,4]}}'),
         "is no time in UTC": with_line(7, '{"trial":0,"state":"FAIL","start":"2026-01-01T00:00:00"}'),
+        f"Line 7 of file bad: step {10**30} needs more than 64 bits": with_line(7, reported(10**30)),
+        f"trial {2**63} needs more than 64 bits": with_line(7, f'{{"trial":{2**63},"state":"FAIL"}}'),
+        f"'seed' {10**30} needs more": with_line(7, json.dumps({"run": RUN | {"seed": 10**30}})),
+        "run 'run' is there a second time": [*good[:-1], a_run, a_run],
+        "is larger than any float": with_line(7, reported(0, 10**400)),
+        "inf is larger than any float": with_line(7, json.dumps({"run": RUN}).replace("2.0", "1e999")),
         "NaN is not allowed": with_line(7, '{"trial":0,"state":"FAIL","reported":[[0,NaN]]}'),
     }
     for said, lines in cases.items():
@@ -388,6 +473,27 @@ def test_what_the_database_refuses_is_one_line_and_leaves_nothing(here, mariadb,
     assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
     assert "refuses trials 0 to 0" in done.err
     assert names_in(target) == []
+
+
+def test_numbers_that_sqlite_alone_can_hold_stay_there(here, mariadb, tmp_path):
+    url, again, narrow = sqlite(tmp_path / "a.db"), sqlite(tmp_path / "b.db"), mariadb.create_database()
+    study = optuna.create_study(storage=rdb(url), study_name="s")
+    study.add_trial(create_trial(value=0.0, intermediate_values={2**40: 1.0}))
+    Path("f").write_text("".join(lines_of(here, url)))
+    assert here("import", "f", "--storage", again).code == 0
+    assert seen(again, "s") == seen(url, "s")
+    done = here("import", "f", "--storage", narrow)
+    assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+    assert "refuses trials 0 to 0: (1264, \"Out of range value for column 'step'" in done.err
+    assert names_in(narrow) == []
+
+
+def test_a_number_that_no_database_can_hold_is_one_line_and_leaves_nothing(storage_url):
+    (part,) = bare_parts(1)
+    with closing(open_database(storage_url)) as database:
+        with pytest.raises(StorageError, match="refuses trials 0 to 0"):
+            land_study(database, head(1), iter([replace(part, reported=((10**30, 1.0),))]), "s")
+        assert all_rows(database, "studies") == all_rows(database, "trials") == []
 
 
 def bare_parts(n: int, stops_at: int | None = None):

@@ -10,7 +10,7 @@ from orchestrator.sql.schema import trials
 _MANY = 500  # unfinished trials named one by one; more are read from the first of them on
 
 
-class News:
+class NewlyFinished:
     """The ends of a study's trials, each told once.
 
     A finished trial changes no more, and trials are created in the order of their ids (their creators lock
