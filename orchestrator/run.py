@@ -115,14 +115,12 @@ def _is_last(launch: Launch, run: RunHandle, stops: StopRequests, view: View) ->
 
 def _settled(run: RunHandle, ending: Ending) -> Ending:
     """A run whose budget was spent while it was being stopped is finished all the same."""
-    stored = run.runs.find(run.run_id)
-    assert stored is not None
-    n_trials = stored.record.n_trials
+    n_trials = run.stored().record.n_trials
     if n_trials is not None and run.attempts.counts(run.run_id).get("ended", 0) >= n_trials:
         return Ending(FINISHED, ending.reason if ending.state == FINISHED else None)
     return ending
 
 
 def _summary(launch: Launch, run: RunHandle) -> Summary:
-    summary = summarise(run.database, launch.spec.study_name, run.storage_url)
+    summary = summarise(run.database, run.current_name(), run.storage_url)
     return replace(summary, run_dir=launch.paths.root)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from optuna.study import StudyDirection
 
+from orchestrator.errors import RunFailed
 from orchestrator.sql.database import Database
 from orchestrator.storage.attempts import AttemptTable, Loss
-from orchestrator.storage.runs import RUNNING, RunTable, StoredAgent
+from orchestrator.storage.runs import RUNNING, RunTable, StoredAgent, StoredRun
 from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.tally import Best
 from orchestrator.watch import Watch
@@ -41,13 +42,33 @@ class RunHandle:
         return AttemptTable(self.database, self.study_id)
 
     def unclaimed(self) -> float:
-        """Tickets left: none once the run has ended; infinite for a run that only time ends."""
-        stored = self.runs.find(self.run_id)
-        assert stored is not None
+        """Tickets left: none once the run has ended; infinite for a run that only time ends.
+
+        Raises ``RunFailed`` when somebody has deleted the study.
+        """
+        stored = self.stored()
         if stored.record.state != RUNNING:
             return 0
         n_trials = stored.record.n_trials
         return math.inf if n_trials is None else n_trials - stored.record.claimed
+
+    def stored(self) -> StoredRun:
+        """The run as it is in the database; ``RunFailed`` when somebody has deleted it with its study."""
+        self.current_name()
+        stored = self.runs.find(self.run_id)
+        if stored is None:
+            raise self._deleted()
+        return stored
+
+    def current_name(self) -> str:
+        """The name of the study, which others may have renamed, or deleted (``RunFailed``)."""
+        try:
+            return StudyStorage(self.database).get_study_name_from_id(self.study_id)
+        except KeyError:
+            raise self._deleted() from None
+
+    def _deleted(self) -> RunFailed:
+        return RunFailed(f"Study '{self.study_name}' was deleted while the run was at work on it.")
 
     def best(self) -> tuple[Best | None, bool]:
         """The study's best so far, and whether less is better; no best for several objectives."""

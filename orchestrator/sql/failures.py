@@ -62,6 +62,7 @@ _AWAY_MYSQL = frozenset(
 )
 # On purpose not above: 1021, 1114, 1030 (no room), 1044, 1045, 1142 (no right), 1049, 1146 (not there), 1153
 # (packet too large), 1665 (binary log), 3024 and 1969 (statement timeout: it would take as long again).
+_REFUSED_TEXT = frozenset({1267, 1366, 3988})  # characters that the database, or its collation, lacks
 _BUSY_POSTGRESQL = frozenset({"40001", "40P01", "55P03"})  # serialisation, deadlock, lock
 _AWAY_POSTGRESQL = frozenset(
     {
@@ -97,7 +98,7 @@ _TLS_MYSQL = (2003, 2026)  # pymysql reports a refused certificate as 2003
 def trouble(error: exc.DBAPIError) -> Trouble:
     """What kind of trouble a statement, a commit or a connection has met."""
     cause, text = error.orig, str(error.orig).lower()
-    code = cause.args[0] if cause is not None and cause.args else None
+    code = _code(error)
     if code in _TLS_MYSQL and any(sign in text for sign in _LASTING_SIGNS):
         return Trouble.LASTING
     if code in _BUSY_MYSQL or "database is locked" in text or "database table is locked" in text:
@@ -133,6 +134,10 @@ def is_passing(error: exc.DBAPIError) -> bool:
     return trouble(error) is not Trouble.LASTING
 
 
+def _code(error: exc.DBAPIError) -> object:
+    return error.orig.args[0] if error.orig is not None and error.orig.args else None
+
+
 def is_storage_failure(error: BaseException) -> bool:
     """Whether the study's database failed: not the user's code, nor what that wanted to store.
 
@@ -140,6 +145,8 @@ def is_storage_failure(error: BaseException) -> bool:
     """
     lost_answer = optuna.exceptions.StorageInternalError
     if not isinstance(error, exc.SQLAlchemyError | lost_answer):
+        return False
+    if isinstance(error, exc.DBAPIError) and _code(error) in _REFUSED_TEXT:
         return False
     if isinstance(error, exc.DataError | exc.IntegrityError | exc.StatementError) and not isinstance(
         error, exc.OperationalError | exc.InterfaceError | exc.InternalError

@@ -69,7 +69,7 @@ class Connector:
     def _to_sqlite(self, pace: Pace, reads: bool) -> sa.Connection:
         connection = self._engine.connect()
         busy_s = pace.wait_s if pace is HASTY else BUSY_SQLITE_S
-        if False and connection.info.get("busy_s", BUSY_SQLITE_S) != busy_s:
+        if connection.info.get("busy_s", BUSY_SQLITE_S) != busy_s:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {busy_s * 1000}")
             connection.info["busy_s"] = busy_s
         return connection

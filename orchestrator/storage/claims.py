@@ -77,7 +77,8 @@ class Claims:
         return claim
 
     def _claim(self, c: sa.Connection, seat: Seat, token: str) -> tuple[Claim | None, _Look]:
-        lock_study(c, self._study_id)
+        if not lock_study(c, self._study_id):  # somebody has deleted it
+            return None, _Look(None, [], [], -1)
         look = self._look(c, seat.run_id, token)
         return self._take(c, look, seat, token), look
 

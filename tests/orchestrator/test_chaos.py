@@ -151,3 +151,23 @@ def test_a_run_of_ours_and_one_of_plain_optuna_share_a_study_and_all_trials_of_b
     for trial in trials:
         assert trial.value == trial.params["x"] * trial.params["x"]
         assert len(trial.intermediate_values) == (1 if trial in plain else 2)
+
+
+@pytest.mark.parametrize("delete", ["plain", "ours"])
+def test_a_study_that_is_deleted_while_its_run_works_ends_the_run_in_one_line(cli, storage_url, delete):
+    study = ("--storage", storage_url, "--study-name", "s")
+    process = cli.start("run", "job.py:held", "-n", 3, *study, "--draw", "none")
+    deadline = time.monotonic() + 240
+    while not (cli.cwd / "began-0").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    if delete == "plain":
+        optuna.delete_study(study_name="s", storage=storage_url)
+    else:
+        assert cli("delete", "s", "--storage", storage_url, "--yes", "--force").code == 0
+    (cli.cwd / "go").touch()
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 1
+    assert "was deleted" in err.splitlines()[-1]
+    assert "Traceback" not in err
