@@ -66,7 +66,7 @@ class Recorder:
         self.dialect = dialect
         self.said: list[str] = []
 
-    def execute(self, statement, values=None):
+    def execute(self, statement, values=None, **options):
         compiled = statement.compile(dialect=self.dialect)
         self.said.append(" ".join(str(compiled).split()))
         return type("Result", (), {"rowcount": 1})
