@@ -86,7 +86,7 @@ def automatic_folder(url: str) -> str | None:
     if url != AUTOMATIC and not url.startswith(f"{AUTOMATIC}:"):
         return None
     folder = url.removeprefix(AUTOMATIC).removeprefix(":")
-    if "://" in folder:
+    if folder.startswith("//") or "://" in folder:
         raise StorageError(f"{AUTOMATIC}: takes a folder for the server's data, not a URL.")
     return folder
 
