@@ -103,9 +103,8 @@ def run_one(
         events.told(trial.number, outcome, objective_s)
     except StaleAttempt:
         log.warning("Trial %d was given to another worker meanwhile; this result is dropped.", trial.number)
-        events.dropped()
-    finally:
         storage.leave()
+        events.dropped()
 
 
 def _run(

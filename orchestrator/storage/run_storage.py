@@ -221,7 +221,7 @@ class RunStorage(StudyStorage):
         return self._ended is not None and self._ended.claim.trial_id == trial_id
 
     def leave(self) -> None:
-        """The trial is told, or given up: this worker is at none."""
+        """The trial is another worker's by now: this one is at none."""
         self.current = None
 
 

@@ -516,3 +516,19 @@ def test_study_and_trial_can_be_pickled_and_their_copies_work(tmp_path):
     trial = pickle.loads(pickle.dumps(study.ask()))
     trial.suggest_float("x", 0, 1)
     assert study.trials[0].params == trial.params
+
+
+def test_an_interrupted_trial_is_still_at_hand_to_be_released(make_worker):
+    from orchestrator.trial_loop import run_one
+
+    worker = make_worker(1)
+
+    def objective(trial):
+        trial.suggest_float("x", 0, 1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_one(worker.study, worker.storage, worker.ask(), objective, 1, Events())
+    assert worker.storage.current is not None
+    worker.storage.flush()
+    assert set(worker.as_others_see_it().params) == {"x"}
