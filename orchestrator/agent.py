@@ -216,7 +216,7 @@ class Agent:
             trial = worker.trial
             if trial is None or time.monotonic() < trial.suggested_s + _HOLD_S or self._is_database_away:
                 continue
-            if self._hastily(partial(_keep_params, trial)):
+            if self._hastily(partial(_store_suggested, trial)):
                 trial.are_stored(list(trial.suggested))
 
     def _hastily(self, action: Callable[[RunHandle], None]) -> bool:
@@ -367,5 +367,5 @@ class Agent:
         )
 
 
-def _keep_params(trial: RunningTrial, run: RunHandle) -> None:
+def _store_suggested(trial: RunningTrial, run: RunHandle) -> None:
     run.attempts.keep_suggested(trial.token, trial.trial_id, trial.suggested)

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.cli import verbs
 
-_STORAGE_HELP = (
+STORAGE_HELP = (
     "database URL: mysql://USER@HOST/DATABASE, sqlite:///FILE, postgresql://…; the environment variable "
     "NANO_HPO_STORAGE stands in"
 )
@@ -61,7 +61,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--storage",
         metavar="URL",
-        help=f"{_STORAGE_HELP}; auto:mysql[:DIR]: a private server, see nano-hpo db (default: an SQLite "
+        help=f"{STORAGE_HELP}; auto:mysql[:DIR]: a private server, see nano-hpo db (default: an SQLite "
         "file of the run)",
     )
     group.add_argument(
@@ -157,7 +157,7 @@ def add_report(subparsers: Any) -> None:
         help="rebuild summary, plots and report of a study",
         description="Read a study from its storage alone and write summary, tables, plots and the report.",
     )
-    parser.add_argument("--storage", metavar="URL", help=_STORAGE_HELP)
+    parser.add_argument("--storage", metavar="URL", help=STORAGE_HELP)
     parser.add_argument("--study-name", metavar="NAME", help="may be left out when there is only one")
     parser.add_argument(
         "--run-dir", type=Path, metavar="DIR", help="where to write (default ./nano-hpo-report/STUDY)"

@@ -6,11 +6,8 @@ import argparse
 from typing import Any
 
 from orchestrator.cli import study_verbs
+from orchestrator.cli.options import STORAGE_HELP
 
-_STORAGE_HELP = (
-    "database URL: mysql://USER@HOST/DATABASE, sqlite:///FILE, …; the environment variable NANO_HPO_STORAGE "
-    "stands in"
-)
 _JSON_HELP = """\
 --json prints one object: "storage", and "studies", a list in the order in which they were made, each with
 "name", "directions", "n_trials", "counts" (complete, pruned, failed, running, waiting), "best_value" (null
@@ -112,7 +109,7 @@ def _add_copy(subparsers: Any) -> None:
 
 
 def _add_storage(parser: Any) -> None:
-    parser.add_argument("--storage", metavar="URL", help=_STORAGE_HELP)
+    parser.add_argument("--storage", metavar="URL", help=STORAGE_HELP)
 
 
 def _add_running(parser: Any) -> None:

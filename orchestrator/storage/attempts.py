@@ -137,14 +137,13 @@ class AttemptTable:
             log.warning("Parameters of a running trial are refused: %s.", said(error))
 
     def _keep_suggested(self, c: sa.Connection, token: str, trial_id: int, suggested: Suggested) -> None:
-        rows = [param_row(trial_id, name, *param) for name, param in suggested.items()]
+        rows = _param_rows(trial_id, suggested)
         if rows:
             write_while_running(c, token, trial_params, rows, PARAM_KEY, keep=True)
 
     def _add_suggested(self, c: sa.Connection, trial_id: int, suggested: Suggested) -> None:
         """Who finished the trial elsewhere could not know these."""
-        rows = [param_row(trial_id, name, *param) for name, param in suggested.items()]
-        upsert(c, trial_params, rows, PARAM_KEY, keep=True)
+        upsert(c, trial_params, _param_rows(trial_id, suggested), PARAM_KEY, keep=True)
 
     def _lost(self, change: Callable[[sa.Connection, Loss], T], loss: Loss) -> T:
         """Make a change; without what the worker had told, should the database refuse that."""
@@ -259,3 +258,7 @@ class AttemptTable:
                 set_attempt(c, token, state="ended", cause=FINISHED_ELSEWHERE)
 
         self._database.write(work)
+
+
+def _param_rows(trial_id: int, suggested: Suggested) -> list[dict[str, Any]]:
+    return [param_row(trial_id, name, *param) for name, param in suggested.items()]

@@ -38,9 +38,8 @@ _OF_TRIALS = (
     trial_heartbeats,
 )
 _OF_STUDIES = (study_directions, study_user_attributes, study_system_attributes, studies)
-BATCH = (
-    500  # trials named in one statement; MariaDB takes longer lists for tables and reads other tables whole
-)
+# Trials named in one statement; MariaDB takes longer lists for tables and reads other tables whole.
+BATCH = 500
 
 
 def insert_study(c: sa.Connection, name: str, directions: Sequence[StudyDirection]) -> int:
