@@ -85,7 +85,7 @@ def _check(cores: tuple[Core, ...], allowance: Allowance, n: int, policy: str, o
     if n > len(cores) and not oversubscribe:
         raise PartitionError(
             f"{n} slots need {n} cores; this process may use {len(cores)} ({format_list(allowance.pus)}). "
-            "Lower n_parallels or ask for more CPUs, or pass --oversubscribe."
+            "Lower n_parallels or ask for more CPUs, or pass --oversubscribe (oversubscribe=True)."
         )
     if n > _MOST_PER_CORE * len(cores):
         raise PartitionError(

@@ -68,6 +68,7 @@ class Agent:
         self._no_ticket_left = False
         self._look_at_s = 0.0
         self._is_ending_workers = False
+        self._noted: set[str] = set()  # what workers said that people should know
 
     def run(self, begin: Callable[[], RunHandle]) -> Ending:
         """Load the objective in the first worker, ``begin`` the run, work it off.
@@ -173,6 +174,7 @@ class Agent:
             slot=worker.slot.index,
             cpu_model=self._launch.share.topology.cpu_model,
             binding=Binding.of(worker.slot),
+            run_dir=self._launch.paths.root,
         )
 
     def _wait(self, timeout_s: float) -> None:
@@ -197,10 +199,18 @@ class Agent:
                     self._tally.told(message.data)
                     self._view.told(message.data, worker.slot.index)
                     self._stop_if_all_fail_alike()
+                case "noted":
+                    self._note_once(message.data["text"])
                 case "done":
                     self._no_ticket_left = True
                     if message.data["stop_run"]:
                         self._stop(Ending(FINISHED, "the study asked to stop"))
+
+    def _note_once(self, text: str) -> None:
+        """Several workers may have the same to say."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self._view.note(text)
 
     def _beat(self) -> None:
         if self._run is None or time.monotonic() < self._beat_at_s:
@@ -270,7 +280,9 @@ class Agent:
         self._tally.lost(happened)
         if happened == "failed":
             which = f"Trial {lost.number}" if lost is not None else "A trial"
-            self._view.note(f"{which} has lost too many workers (--max-retries): it is failed for good.")
+            self._view.note(
+                f"{which} has lost too many workers (--max-retries, max_retries=): it is failed for good."
+            )
 
     def _cause(self, returncode: int, exit_text: str) -> str:
         if self._is_ending_workers:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -15,11 +16,11 @@ from orchestrator.launch import Launch, plan
 from orchestrator.machine import Share, read_share, usable_cores
 from orchestrator.objective import Objective, file_objective, name_of, pickled_objective
 from orchestrator.orders import LoadOrder
-from orchestrator.paths import RunPaths, written_whole
+from orchestrator.origin import Origin, origin_of, require_same
+from orchestrator.paths import RunPaths
 from orchestrator.progress import Silent, View, view_for_terminal
 from orchestrator.results import Draw
 from orchestrator.run import Outcome, execute
-from orchestrator.sampling.named import make_pruner, make_sampler, require_packages
 from orchestrator.server.automatic import attend, resolved
 from orchestrator.spec import (
     MAX_RUN_ID,
@@ -33,12 +34,14 @@ from orchestrator.sql.advice import warnings_about, warnings_about_file
 from orchestrator.storage.runs import FAILED
 from orchestrator.storage_url import chosen_url
 from orchestrator.summary import Summary
+from orchestrator.tools import Tools, check_tools, pickle_tools, tool_name, tools_of
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
     from orchestrator.launch import Existing
+    from orchestrator.tools import Callback
 
 
 def search(
@@ -56,7 +59,8 @@ def search(
     pruner: str | BasePruner = "median",
     pruner_args: Mapping[str, Any] | None = None,
     seed: int | None = None,
-    resume: bool = False,
+    callbacks: Sequence[Callback] | None = None,
+    resume: bool | Summary = False,
     run_dir: str | Path | None = None,
     policy: Policy = "auto",
     oversubscribe: bool = False,
@@ -70,8 +74,13 @@ def search(
     """Search for the parameters that optimise ``objective``.
 
     With ``n_parallels=1`` and neither ``storage`` nor ``run_dir`` the trials run in this process and in
-    memory. Else each of ``n_parallels`` processes (per rank) runs trials in its own share of this machine's
-    cores, on one study in ``storage`` (default: an SQLite file in the run directory).
+    memory, unless a launcher (``mpirun``, ``srun``) has started several ranks. Else each of ``n_parallels``
+    processes (per rank) runs trials in its own share of this machine's cores, on one study in ``storage``
+    (default: an SQLite file in the run directory). The objective then travels as a pickle; numpy arrays and
+    torch tensors of 64 KiB and more that it holds lie in files meanwhile, which the processes of a machine
+    share: a process has memory of its own only for what it changes of them.
+
+    In all processes ``trial.study.run_dir`` is the run directory, or None in memory.
 
     Args:
         objective: a function of one Optuna trial that returns a number (a sequence of numbers for several
@@ -89,8 +98,14 @@ def search(
             sampler, which brings its own seed.
         pruner: a name (``orchestrator.sampling.named.PRUNERS``) with ``pruner_args``, or an Optuna pruner.
         seed: of the study; every trial draws its own stream from it and its number.
-        resume: add ``n_trials`` trials to the stored study. Otherwise a stored study of that name is renamed,
-            never deleted. A run that was cut off is finished by the same call without it.
+        callbacks: functions of study and trial, called after each finished trial in the process that ran
+            it; ``study.stop()`` in one ends the run. What one raises is in the log, and the search goes on.
+            None is called for a trial that is failed because its processes died.
+        resume: True adds ``n_trials`` trials to the stored study. The summary of an earlier search by this
+            process adds them to its study, with its name and directions: in memory, where both searches are;
+            else in its storage; or in a copy of it, when this call names another storage or that search was
+            in memory. Otherwise a stored study of that name is renamed, never deleted. A run that was cut off
+            is finished by the same call without it.
         run_dir: where everything is written; default ``./nano-hpo-runs/STUDY/run-NNN``.
         policy: how cores are divided: "auto", "balanced" or "local" (see ``affinity.partition``).
         oversubscribe: allow more processes than cores.
@@ -105,7 +120,8 @@ def search(
             "none" (tables only).
 
     Returns:
-        The summary; after an interrupt that of what was done (``summary.runs[-1].state`` is "stopped").
+        The summary of the whole study; after an interrupt that of what was done
+        (``summary.runs[-1].state`` is "stopped").
 
     Raises:
         UserError: a setting, the objective, the storage or the directory is wrong; nothing was written.
@@ -113,21 +129,22 @@ def search(
     """
     from optuna import pruners, samplers
 
-    _check_arguments(objective, draw)
+    _check_arguments(objective, draw, resume)
+    origin = origin_of(resume) if isinstance(resume, Summary) else None
     spec = RunSpec(
         objective=str(file_objective(objective)) if isinstance(objective, str) else name_of(objective),
-        study_name=study_name or _study_name(objective),
+        study_name=study_name or (origin.study_name if origin else _study_name(objective)),
         n_trials=n_trials,
         timeout_s=timeout_s,
         n_parallels=usable_cores(os.environ, keep_binding) if n_parallels == "auto" else n_parallels,
-        storage_url=chosen_url(storage, may_be_automatic=True),
-        directions=_directions(direction, directions),
-        sampler=_named(sampler, "sampler", samplers.BaseSampler),
+        storage_url=_storage_url(storage, origin),
+        directions=_directions(direction, directions, origin),
+        sampler=tool_name(sampler, "sampler", samplers.BaseSampler),
         sampler_args=dict(sampler_args or {}),
-        pruner=_named(pruner, "pruner", pruners.BasePruner),
+        pruner=tool_name(pruner, "pruner", pruners.BasePruner),
         pruner_args=dict(pruner_args or {}),
         seed=seed,
-        resume=resume,
+        resume=bool(resume),
         policy=policy,
         oversubscribe=oversubscribe,
         keep_binding=keep_binding,
@@ -135,42 +152,55 @@ def search(
         grace_s=grace_s,
         storage_patience_s=storage_patience_s,
     )
-    tools = {
-        name: given
-        for name, given in (("sampler", sampler), ("pruner", pruner))
-        if not isinstance(given, str)
-    }
+    if origin is not None:
+        require_same(origin, study_name, spec.directions)
+    tools = tools_of(sampler, pruner, callbacks)
     view: View = view_for_terminal() if progress else Silent()
-    if (
-        spec.n_parallels == 1
-        and spec.storage_url is None
-        and run_dir is None
-        and not isinstance(objective, str)
-    ):
-        return _search_in_memory(objective, spec, tools, view)
+    stays_here = run_dir is None and (origin is None or origin.in_memory) and _rank().size == 1
+    if stays_here and spec.n_parallels == 1 and spec.storage_url is None and not isinstance(objective, str):
+        return _search_in_memory(objective, spec, tools, view, origin)
     where = Path(run_dir) if run_dir is not None else None
-    outcome = launch_run(spec, objective, tools, view, run_dir=where, existing="rename", draw=draw)
+    if origin is not None and not _is_there(origin, spec):
+        origin, spec = replace(origin, copies=True), replace(spec, resume=False)
+    if spec.storage_url is None and origin is None and _rank().index == 0:
+        view.note("No storage is named: the study goes into an SQLite file of the run, study.db.")
+    outcome = launch_run(
+        spec, objective, tools, view, run_dir=where, existing="rename", draw=draw, origin=origin
+    )
     if outcome.written is not None:
         view.note(f"Report:  {outcome.written.report or outcome.written.folder}")
     return _summary_of(outcome)
 
 
-def _check_arguments(objective: Any, draw: Any) -> None:
+def _check_arguments(objective: Any, draw: Any, resume: Any) -> None:
     if not isinstance(objective, str) and not callable(objective):
         raise SpecError(
             f"The objective is {objective!r}; it must be a function of one trial, or 'FILE.py:FUNCTION'."
         )
     if draw not in get_args(Draw):
         raise SpecError(f"draw is {draw!r}; choose from {', '.join(get_args(Draw))}.")
+    if not isinstance(resume, bool | Summary):
+        raise SpecError(f"resume is {resume!r}; it must be True, False or the summary of an earlier search.")
 
 
-def _named(tool: Any, what: str, kind: type) -> str:
-    """The name of a sampler or pruner that was given by name or as an object."""
-    if isinstance(tool, str):
-        return tool
-    if not isinstance(tool, kind):
-        raise SpecError(f"The {what} is {tool!r}; give a name, or one of Optuna's {kind.__name__} objects.")
-    return type(tool).__name__
+def _storage_url(storage: str | None, origin: Origin | None) -> str | None:
+    """The storage that is named: here, by the environment, or for the earlier search."""
+    if storage is None and origin is not None and not origin.in_memory:
+        return origin.database.url if origin.named else None
+    return chosen_url(storage, may_be_automatic=True)
+
+
+def _is_there(origin: Origin, spec: RunSpec) -> bool:
+    """Whether the run works in the storage of the earlier search."""
+    url = spec.storage_url
+    return not origin.in_memory and (url is None or resolved(url) == origin.database.url)
+
+
+def _rank() -> Rank:
+    try:
+        return read_rank(os.environ)
+    except RankError as error:
+        raise SpecError(str(error)) from error
 
 
 def _study_name(objective: Objective | str) -> str:
@@ -184,23 +214,30 @@ def _study_name(objective: Objective | str) -> str:
     return default_study_name(f"{file}:{name}") if file and is_plain else name
 
 
-def _directions(direction: str | None, directions: Sequence[str] | None) -> tuple[str, ...]:
+def _directions(
+    direction: str | None, directions: Sequence[str] | None, origin: Origin | None
+) -> tuple[str, ...]:
     if direction is not None and directions is not None:
         raise SpecError("Give direction or directions, not both.")
     if isinstance(directions, str):
         raise SpecError(f"directions is {directions!r}; it must be a list, as ['minimize', 'maximize'].")
+    if directions is None and direction is None and origin is not None:
+        return origin.directions
     return tuple(directions) if directions is not None else (direction or "minimize",)
 
 
-def _search_in_memory(objective: Objective, spec: RunSpec, tools: Mapping[str, Any], view: View) -> Summary:
+def _search_in_memory(
+    objective: Objective, spec: RunSpec, tools: Tools, view: View, origin: Origin | None
+) -> Summary:
     from orchestrator.local import search_here
 
-    if spec.resume:
-        raise SpecError("resume=True needs a study to resume: give storage=URL and study_name=NAME.")
+    if spec.resume and origin is None:
+        raise SpecError(
+            "resume=True needs a study to resume: give storage=URL and study_name=NAME, or the summary of an "
+            "earlier search (resume=SUMMARY)."
+        )
     check_tools(spec, tools)
-    return search_here(
-        objective, spec, spec.seed if spec.seed is not None else secrets.randbelow(2**31), tools, view
-    )
+    return search_here(objective, spec, tools, view, origin)
 
 
 def _summary_of(outcome: Outcome) -> Summary:
@@ -214,36 +251,39 @@ def _summary_of(outcome: Outcome) -> Summary:
 def launch_run(
     spec: RunSpec,
     objective: Objective | str,
-    tools: Mapping[str, Any],
+    tools: Tools,
     view: View,
     run_dir: Path | None = None,
     run_id: str | None = None,
     existing: Existing = "refuse",
     draw: Draw = "all",
+    origin: Origin | None = None,
 ) -> Outcome:
     """Check everything, then run ``spec`` with worker processes: what command line and Python share."""
+    from orchestrator.payload import ArrayFolder, place_of_arrays
+
     check_tools(spec, tools)
     if run_id is not None and not (0 < len(run_id) <= MAX_RUN_ID and is_text(run_id)):
         raise SpecError(f"A run id has 1 to {MAX_RUN_ID} characters; this one has {len(run_id)}.")
     reference = file_objective(objective) if isinstance(objective, str) else None
-    try:
-        rank = read_rank(os.environ)
-    except RankError as error:
-        raise SpecError(str(error)) from error
+    rank = _rank()
     if rank.index > 0:
         view = Silent()  # rank 0 speaks for all
     share = read_share(spec, rank, os.environ)
 
     def replan() -> Launch:
-        return plan(spec, rank, share, run_dir, run_id, existing)
-
-    def make_order(paths: RunPaths) -> LoadOrder:
-        ref = reference or pickled_objective(objective, paths.objective)  # type: ignore[arg-type]
-        return LoadOrder(ref, _pickled_tools(tools, paths))
+        return plan(spec, rank, share, run_dir, run_id, existing, origin)
 
     attend(spec.storage_url, rank, view.note)
     _say_first(view, spec, rank, share, run_dir or Path.cwd())
-    return execute(replan, make_order, view, draw)
+    with ExitStack() as until_the_end:
+
+        def make_order(paths: RunPaths) -> LoadOrder:
+            arrays = until_the_end.enter_context(ArrayFolder(place_of_arrays(paths)))
+            ref = reference or pickled_objective(objective, paths.objective, arrays)  # type: ignore[arg-type]
+            return LoadOrder(ref, pickle_tools(tools, paths.tools, arrays), arrays.path)
+
+        return execute(replan, make_order, view, draw)
 
 
 def _say_first(view: View, spec: RunSpec, rank: Rank, share: Share, folder: Path) -> None:
@@ -257,24 +297,3 @@ def _say_first(view: View, spec: RunSpec, rank: Rank, share: Share, folder: Path
     if rank.size > 1:
         workers = rank.size * spec.n_parallels
         view.note(f"{rank.size} ranks x {spec.n_parallels} = {workers} workers ({rank.launcher}).")
-
-
-def check_tools(spec: RunSpec, tools: Mapping[str, Any]) -> None:
-    """Refuse a sampler or pruner that cannot be made, before anything is written."""
-    if "sampler" not in tools:
-        require_packages(spec.sampler)
-        make_sampler(spec.sampler, spec.sampler_args, 0)
-    if "pruner" not in tools:
-        require_packages(spec.pruner)
-        make_pruner(spec.pruner, spec.pruner_args)
-
-
-def _pickled_tools(tools: Mapping[str, Any], paths: RunPaths) -> Path | None:
-    if not tools:
-        return None
-    import cloudpickle
-
-    path = paths.objective.with_name("tools.pkl")
-    with written_whole(path, mode=0o600) as temporary:
-        temporary.write_bytes(cloudpickle.dumps(dict(tools)))
-    return path

@@ -11,9 +11,12 @@ from pathlib import Path
 import optuna
 from optuna.study import StudyDirection
 
+from orchestrator.carry.reading import StudySource
+from orchestrator.carry.writing import land_study
 from orchestrator.errors import StudyError
 from orchestrator.host import this_process
-from orchestrator.launch import Launch
+from orchestrator.launch import RESUME, Launch
+from orchestrator.origin import Origin, name_now
 from orchestrator.paths import write_whole
 from orchestrator.run_handle import RunHandle
 from orchestrator.spec import RunSpec
@@ -64,12 +67,23 @@ def _create(database: Database, runs: RunTable, launch: Launch) -> None:
     spec = launch.spec
     if launch.renames:
         runs.rename_study(StudyStorage(database).get_study_id_from_name(spec.study_name), spec.study_name)
-    study_id = _study_id(database, spec)
-    runs.create(launch.run_id, study_id, spec, _seed(runs, study_id, spec))
+    if launch.origin is not None and launch.origin.copies:
+        study_id = _copy_study(launch.origin, database, spec.study_name)
+    else:
+        study_id = create_study(database, spec)
+    runs.create(launch.run_id, study_id, spec, seed_of(runs, study_id, spec))
     _write_run_json(launch)
 
 
-def _study_id(database: Database, spec: RunSpec) -> int:
+def _copy_study(origin: Origin, database: Database, study_name: str) -> int:
+    """Bring the trials of the earlier search here, with all that is known of them."""
+    source = StudySource(origin.database, name_now(origin.database, origin.study_id))
+    land_study(database, source.head, source.parts(), study_name)
+    return StudyStorage(database).get_study_id_from_name(study_name)
+
+
+def create_study(database: Database, spec: RunSpec) -> int:
+    """A new study, or the one that is resumed; its id."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = StudyStorage(database)
     if spec.resume:
@@ -78,10 +92,10 @@ def _study_id(database: Database, spec: RunSpec) -> int:
     try:
         return storage.create_new_study(directions, spec.study_name)
     except optuna.exceptions.DuplicatedStudyError:
-        raise StudyError(f"Study '{spec.study_name}' was just made by somebody else; add --resume.") from None
+        raise StudyError(f"Study '{spec.study_name}' was just made by somebody else; add {RESUME}.") from None
 
 
-def _seed(runs: RunTable, study_id: int, spec: RunSpec) -> int:
+def seed_of(runs: RunTable, study_id: int, spec: RunSpec) -> int:
     """The seed asked for, else that of the study's first run, else a fresh one (stored with the run)."""
     if spec.seed is not None:
         return spec.seed

@@ -17,7 +17,8 @@ from launchers import Rank
 from orchestrator.errors import RunDirError, StudyError
 from orchestrator.host import this_process
 from orchestrator.machine import Share
-from orchestrator.paths import RunPaths, next_run, numbered_runs, study_folder
+from orchestrator.origin import Origin
+from orchestrator.paths import RUN_DIR, RunPaths, next_run, numbered_runs, study_folder
 from orchestrator.records import RunRecord
 from orchestrator.run_handle import is_live
 from orchestrator.server.automatic import resolved
@@ -28,6 +29,7 @@ from orchestrator.storage.runs import FINISHED, RUNNING, RunTable, StoredRun, ut
 from orchestrator.storage_url import masked, sqlite_url
 
 Existing = Literal["refuse", "rename"]
+RESUME = "--resume (resume=True)"
 _PATIENCE_S = 120.0  # how long a rank waits for rank 0 to create the run
 
 
@@ -43,6 +45,7 @@ class Launch:
     run_id: str
     continues: bool  # the run exists and is unfinished
     renames: bool = False  # a study of that name is in the way and is renamed
+    origin: Origin | None = None  # an earlier search of this process, that a new run goes on with
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ def plan(
     run_dir: Path | None = None,
     run_id: str | None = None,
     existing: Existing = "refuse",
+    origin: Origin | None = None,
 ) -> Launch:
     """Decide what a launch does. Reads the run directory and the database; creates nothing.
 
@@ -70,14 +74,14 @@ def plan(
     if rank.index > 0:
         return _await_rank_zero(spec, rank, share, run_dir, run_id)
     place = _place(spec, run_dir)
-    known = _known_run(spec, place, run_id)
+    known = _known_run(spec, place, run_id, origin)
     if known is not None and not _is_complete(spec, known[1], place):
         url, stored = known
         _refuse_second_agent(url, stored, rank)
         return Launch(spec, rank, share, place.paths, url, stored.record.run_id, continues=True)
     if known is not None and run_id is not None:
         raise StudyError(f"Run {run_id} is finished; choose another --run-id, with --resume on its study.")
-    return _plan_new(spec, rank, share, place, run_dir, run_id, existing)
+    return _plan_new(spec, rank, share, place, run_dir, run_id, existing, origin)
 
 
 def _is_complete(spec: RunSpec, stored: StoredRun, place: Place) -> bool:
@@ -104,37 +108,43 @@ def _read_written(paths: RunPaths) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):  # the latter is said when the folder is made
         return None
     except (OSError, ValueError) as error:
-        raise RunDirError(f"{paths.spec} cannot be read ({error}); choose another --run-dir.") from None
+        raise RunDirError(f"{paths.spec} cannot be read ({error}); choose another {RUN_DIR}.") from None
     if not isinstance(written, dict) or not {"run_id", "spec_hash"} <= written.keys():
-        raise RunDirError(f"{paths.spec} was not written by nano-hpo; choose another --run-dir.")
+        raise RunDirError(f"{paths.spec} was not written by nano-hpo; choose another {RUN_DIR}.")
     return written
 
 
-def _known_run(spec: RunSpec, place: Place, run_id: str | None) -> tuple[str, StoredRun] | None:
-    """The run that the same command has begun, with the URL of its storage."""
+def _known_run(
+    spec: RunSpec, place: Place, run_id: str | None, origin: Origin | None = None
+) -> tuple[str, StoredRun] | None:
+    """The run that the same command has begun (on the study of ``origin``), and the URL of its storage."""
     written = place.written
     if run_id is None and (written is None or written["spec_hash"] != spec.identity_hash()):
         return None
-    url = _storage_of(spec, place)
+    url = _storage_of(spec, place, origin)
     wanted = run_id or (written["run_id"] if written else None)
     if wanted is None or study_directions(url, spec.study_name) is None:
         return None
     database = open_database(url)
     try:
-        stored = RunTable(database).find(wanted)
+        runs = RunTable(database)
+        stored = runs.find(wanted)
+        before = runs.find(origin.run_id) if origin is not None else stored
     finally:
         database.close()
-    if stored is None:
+    if stored is None or before is None or before.study_id != stored.study_id:
         return None
     if stored.spec_hash != spec.identity_hash():
         raise StudyError(f"Run {wanted} was begun with other settings; choose another --run-id.")
     return url, stored
 
 
-def _storage_of(spec: RunSpec, place: Place) -> str:
-    """The named storage; else the embedded file that ``run.json`` names; else a new one."""
+def _storage_of(spec: RunSpec, place: Place, origin: Origin | None = None) -> str:
+    """The named storage; else the earlier search's; else the file that ``run.json`` names; else a new one."""
     if spec.storage_url:
         return resolved(spec.storage_url)
+    if origin is not None and origin.stored_in:
+        return origin.stored_in
     if place.written is not None and place.written.get("embedded"):
         return sqlite_url(place.paths.root / place.written["embedded"])
     return sqlite_url(place.paths.database)
@@ -151,7 +161,7 @@ def _refuse_second_agent(url: str, stored: StoredRun, rank: Rank) -> None:
         if agent.rank == rank.index and agent.process.is_here() and is_live(agent):
             raise RunDirError(
                 f"Run {stored.record.run_id} is at work here as process {agent.process.pid}; "
-                "wait for it or stop it, or begin another run with --run-dir."
+                f"wait for it or stop it, or begin another run with {RUN_DIR}."
             )
 
 
@@ -163,15 +173,17 @@ def _plan_new(
     run_dir: Path | None,
     run_id: str | None,
     existing: Existing,
+    origin: Origin | None,
 ) -> Launch:
     paths = place.paths
     if spec.storage_url:
         require_folder(spec.storage_url)
     if place.written is not None:
         paths = _paths_after(spec, place, run_dir)
-    url = _storage_of(spec, place if spec.resume else Place(paths, None))
+    url = _storage_of(spec, place if spec.resume else Place(paths, None), origin)
     renames = _check_study(spec, url, existing)
-    return Launch(spec, rank, share, paths, url, run_id or _new_id(), continues=False, renames=renames)
+    run_id = run_id or _new_id()
+    return Launch(spec, rank, share, paths, url, run_id, continues=False, renames=renames, origin=origin)
 
 
 def _paths_after(spec: RunSpec, place: Place, run_dir: Path | None) -> RunPaths:
@@ -182,7 +194,7 @@ def _paths_after(spec: RunSpec, place: Place, run_dir: Path | None) -> RunPaths:
     if not spec.resume:
         raise RunDirError(
             f"{place.paths.root} holds run {place.written['run_id']}, finished or with other settings; "
-            "choose another --run-dir, or add trials to its study with --resume."
+            f"choose another {RUN_DIR}, or add trials to its study with {RESUME}."
         )
     return place.paths
 
@@ -193,19 +205,19 @@ def _check_study(spec: RunSpec, url: str, existing: Existing) -> bool:
     where = f"in {masked(url)}"
     if stored is None:
         if spec.resume:
-            raise StudyError(f"There is no study '{spec.study_name}' {where}; leave out --resume.")
+            raise StudyError(f"There is no study '{spec.study_name}' {where}; leave out {RESUME}.")
         return False
     if not spec.resume:
         if existing == "rename":
             return True
         raise StudyError(
-            f"Study '{spec.study_name}' exists {where}; add trials to it with --resume, or choose another "
-            "--study-name."
+            f"Study '{spec.study_name}' exists {where}; add trials to it with {RESUME}, or choose another "
+            "--study-name (study_name=NAME)."
         )
     if stored != spec.directions:
         raise StudyError(
             f"Study '{spec.study_name}' was made to {' and '.join(stored)}, not to "
-            f"{' and '.join(spec.directions)}; give --direction as stored."
+            f"{' and '.join(spec.directions)}; give --direction (direction=) as stored."
         )
     return False
 

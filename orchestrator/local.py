@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import optuna
-from optuna.study import StudyDirection
-
 from affinity import Binding, format_list, observe, read_allowance, read_topology
+from orchestrator.begin import create_study, seed_of
 from orchestrator.errors import RunFailed
 from orchestrator.host import this_process
 from orchestrator.objective import Objective
 from orchestrator.orders import WorkOrder
+from orchestrator.origin import MEMORY, Origin
 from orchestrator.progress import Snapshot, View
 from orchestrator.records import PoolRecord, SlotRecord
 from orchestrator.run_handle import RunHandle
@@ -31,28 +30,29 @@ from orchestrator.stop import StopRequests
 from orchestrator.storage.attempts import RELEASED, Loss
 from orchestrator.storage.claims import Claim
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED, RunTable
-from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.summarise import summarise
 from orchestrator.summary import Summary
 from orchestrator.tally import Tally
+from orchestrator.tools import Tools
 from orchestrator.trial_loop import TrialOutcome, run_trials
-
-MEMORY = "sqlite://"
 
 
 def search_here(
-    objective: Objective, spec: RunSpec, seed: int, tools: Mapping[str, Any], view: View
+    objective: Objective, spec: RunSpec, tools: Tools, view: View, origin: Origin | None = None
 ) -> Summary:
     """Run the trials of ``spec`` here, one after the other, and return what came out.
 
-    The first Ctrl-C ends the search after the running trial; the second raises ``KeyboardInterrupt`` at once.
+    They are added to the study of ``origin``, if there is one. The first Ctrl-C ends the search after the
+    running trial; the second raises ``KeyboardInterrupt`` at once.
     """
-    run = _begin(spec, seed)
+    run = _begin(spec, origin)
     with StopRequests(raises=True) as stops:
         following = _Following(spec, view, stops)
+        following.tally.begin(0, run.best())
         study, storage = open_run_study(_order(spec, run), tools, following, run.database)
         try:
-            run_trials(study, storage, objective, seed, following, following.may_go_on)
+            callbacks = tools.get("callbacks", ())
+            run_trials(study, storage, objective, run.seed, following, following.may_go_on, callbacks)
         finally:
             if storage.current is not None:  # interrupted in the middle of a trial
                 storage.flush()
@@ -63,13 +63,12 @@ def search_here(
     return _end(run, spec, following)
 
 
-def _begin(spec: RunSpec, seed: int) -> RunHandle:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    database = open_database(MEMORY)
-    directions = [StudyDirection[direction.upper()] for direction in spec.directions]
-    study_id = StudyStorage(database).create_new_study(directions, spec.study_name)
+def _begin(spec: RunSpec, origin: Origin | None) -> RunHandle:
+    database = open_database(MEMORY) if origin is None else origin.database
+    study_id = create_study(database, spec)
     run_id, agent_id = uuid.uuid4().hex, uuid.uuid4().hex
     runs = RunTable(database)
+    seed = seed_of(runs, study_id, spec)
     runs.create(run_id, study_id, spec, seed)
     runs.register_agent(agent_id, run_id, 0, this_process())
     return RunHandle(database, MEMORY, spec.study_name, study_id, run_id, agent_id, seed, joined=False)
@@ -136,6 +135,9 @@ class _Following:
 
     def dropped(self) -> None:
         self._trial = None
+
+    def noted(self, text: str) -> None:
+        self._view.note(text)
 
     def reported(self, number: int, step: int, value: float) -> None:
         if self._trial is not None:

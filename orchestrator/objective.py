@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import siblings
-from orchestrator.errors import ObjectiveError
+from orchestrator.errors import ObjectiveError, UserError
+
+if TYPE_CHECKING:
+    from orchestrator.payload import ArrayFolder
 
 Objective = Callable[[Any], Any]
 
@@ -23,13 +26,16 @@ class ObjectiveRef:
     """A reference that a worker can load: ``kind`` is "file" (a function in a source file) or "pickle".
 
     ``sys_path`` is the module search path of the process that named the objective, so that the same
-    imports work in the worker.
+    imports work in the worker; ``argv`` is ``sys.argv`` there: the caller's for a pickle, as in the children
+    of ``multiprocessing``. ``arrays`` is the folder of the large arrays of a pickle.
     """
 
     kind: str
     path: Path
     function: str
     sys_path: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
+    arrays: Path | None = None
 
     def __str__(self) -> str:
         return f"{self.path}:{self.function}" if self.kind == "file" else self.function
@@ -41,17 +47,22 @@ class ObjectiveRef:
             "path": str(self.path),
             "function": self.function,
             "sys_path": list(self.sys_path),
+            "argv": list(self.argv),
+            "arrays": str(self.arrays) if self.arrays else None,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ObjectiveRef:
         """The inverse of :meth:`as_json`."""
-        return cls(data["kind"], Path(data["path"]), data["function"], tuple(data["sys_path"]))
+        arrays = Path(data["arrays"]) if data["arrays"] else None
+        sys_path, argv = tuple(data["sys_path"]), tuple(data["argv"])
+        return cls(data["kind"], Path(data["path"]), data["function"], sys_path, argv, arrays)
 
     def load(self) -> Objective:
         """Import or unpickle the function; ``ObjectiveError`` says in one line what is wrong."""
         extend_sys_path(self.sys_path)
-        return _from_file(self) if self.kind == "file" else _from_pickle(self.path)
+        sys.argv[:] = self.argv
+        return _from_file(self) if self.kind == "file" else _from_pickle(self)
 
 
 def file_objective(text: str) -> ObjectiveRef:
@@ -67,26 +78,28 @@ def file_objective(text: str) -> ObjectiveRef:
     path = path.resolve()
     _require_bound(path, function)
     _require_no_clash(path.parent)
-    return ObjectiveRef("file", path, function, _caller_sys_path())
+    return ObjectiveRef("file", path, function, _caller_sys_path(), (str(path),))
 
 
-def pickled_objective(function: Objective, path: Path) -> ObjectiveRef:
-    """Write a callable by value to ``path`` (mode 0600) and refer to it."""
-    import cloudpickle
-
-    from orchestrator.paths import written_whole
+def pickled_objective(function: Objective, path: Path, arrays: ArrayFolder) -> ObjectiveRef:
+    """Write a callable by value to ``path`` (mode 0600), its large arrays to the folder, and refer to it."""
+    from orchestrator.payload import dump
 
     try:
-        payload = cloudpickle.dumps(function)
+        dump(function, path, arrays)
+    except UserError:
+        raise
     except Exception as error:
         raise ObjectiveError(
-            f"The objective cannot be sent to another process ({error}); define what it needs at the top "
-            "of a module, or search with n_parallels=1."
+            f"The objective cannot be sent to another process ({said_of(error)}); define what it needs at "
+            "the top of a module, or search with n_parallels=1."
         ) from error
-    with written_whole(path, mode=0o600) as temporary:
-        temporary.touch(mode=0o600)
-        temporary.write_bytes(payload)
-    return ObjectiveRef("pickle", path, name_of(function), _caller_sys_path())
+    return ObjectiveRef("pickle", path, name_of(function), _caller_sys_path(), tuple(sys.argv), arrays.path)
+
+
+def said_of(error: Exception) -> str:
+    """What an exception says, on one line, or its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def name_of(function: Objective) -> str:
@@ -222,11 +235,11 @@ def _line_in(path: Path, error: BaseException) -> str:
     return f" (line {lines[-1]})" if lines else ""
 
 
-def _from_pickle(path: Path) -> Objective:
-    import cloudpickle
+def _from_pickle(ref: ObjectiveRef) -> Objective:
+    from orchestrator.payload import load
 
     try:
-        function = cloudpickle.loads(path.read_bytes())
+        function = load(ref.path, ref.arrays)
     except Exception as error:
         raise ObjectiveError(
             f"The objective does not load in a worker process: {type(error).__name__}: {error}"

@@ -13,20 +13,27 @@ from orchestrator.objective import ObjectiveRef
 
 @dataclass(frozen=True, slots=True)
 class LoadOrder:
-    """Import the objective and say whether that worked; ``tools`` pickles sampler and pruner objects."""
+    """Import the objective and say whether that worked.
+
+    ``tools`` pickles sampler, pruner and callbacks (``orchestrator.tools``), ``arrays`` holds their arrays.
+    """
 
     objective: ObjectiveRef
     tools: Path | None
+    arrays: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for the wire."""
-        return {"objective": self.objective.as_json(), "tools": str(self.tools) if self.tools else None}
+        return {
+            "objective": self.objective.as_json(),
+            "tools": _text(self.tools),
+            "arrays": _text(self.arrays),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LoadOrder:
         """The inverse of :meth:`as_json`."""
-        tools = Path(data["tools"]) if data["tools"] else None
-        return cls(ObjectiveRef.from_json(data["objective"]), tools)
+        return cls(ObjectiveRef.from_json(data["objective"]), _path(data["tools"]), _path(data["arrays"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +53,26 @@ class WorkOrder:
     slot: int
     cpu_model: str
     binding: Binding | None
+    run_dir: Path | None = None  # where the run writes; None for a search in memory
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for the wire."""
-        return asdict(self)
+        return {**asdict(self), "run_dir": _text(self.run_dir)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> WorkOrder:
         """The inverse of :meth:`as_json`."""
-        plain = dict(data)
+        plain = {**data, "run_dir": _path(data["run_dir"])}
         bound = plain["binding"]
         if bound is not None:
             sets = {key: tuple(bound[key]) for key in ("pus", "memory_nodes")}
             plain["binding"] = Binding(**{**bound, **sets})
         return cls(**plain)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

@@ -15,6 +15,7 @@ from pathlib import Path
 from orchestrator.errors import RunDirError
 
 RUNS_FOLDER = "nano-hpo-runs"
+RUN_DIR = "--run-dir (run_dir=DIR)"  # how people choose one, on the command line and from Python
 _MAX_NAME = 120  # bytes of a study's folder name; file systems take 255
 _RUN_NAME = re.compile(r"run-(\d{3,})")
 
@@ -44,6 +45,16 @@ class RunPaths:
     def objective(self) -> Path:
         """The pickled objective, readable by its owner alone."""
         return self.root / "objective.pkl"
+
+    @property
+    def arrays(self) -> Path:
+        """The folder of the objective's large arrays, while the run is at work and its disk is local."""
+        return self.root / "arrays"
+
+    @property
+    def tools(self) -> Path:
+        """The pickled sampler, pruner and callbacks, readable by their owner alone."""
+        return self.root / "tools.pkl"
 
     @property
     def logs(self) -> Path:
@@ -105,7 +116,7 @@ class RunPaths:
         except OSError as error:
             remove_folders(made)
             raise RunDirError(
-                f"Run directory {self.root} is not writable ({error.strerror}); choose another --run-dir."
+                f"Run directory {self.root} is not writable ({error.strerror}); choose another {RUN_DIR}."
             ) from None
         return made
 

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.names import shown_names
 from orchestrator.paths import write_whole
 from orchestrator.summary import Summary, in_whole_seconds
 
@@ -24,7 +25,6 @@ MAX_ROWS = 1000  # of the trials table
 MAX_BEST = 20
 MAX_FAILURES = 200
 _TEMPLATE = Path(__file__).with_name("templates") / "report.html"
-_SUFFIX = "\u2581choice"  # of categorical parameters of our search spaces; people never wrote it
 _STATES = {"FAIL": "failed"}
 _SOUND = ("returned", "pruned", "released", None)  # causes of attempts that nobody needs to look at
 
@@ -102,7 +102,7 @@ def percent(part: float, whole: float) -> str:
 
 def _content(summary: Summary) -> dict[str, Any]:
     """Everything the template shows but the plots, as plain values."""
-    names = _parameter_names(summary.trials)
+    names = shown_names(name for trial in summary.trials for name in trial.params)
     ranked = _ranked(summary)
     exact_s = summary.objective_seconds()
     return {
@@ -116,10 +116,10 @@ def _content(summary: Summary) -> dict[str, Any]:
         "speedup": summary.trial_s / summary.wall_s if summary.wall_s > 0 else None,
         "n_best": len(summary.best_trials),
         "best": [_trial(trial, names, exact_s) for trial in summary.best_trials[:MAX_BEST]],
-        "columns": [_shown(name) for name in names],
+        "columns": list(names.values()),
         "slots": [_slot(slot) for slot in summary.slots],
         "failures": _failures(summary),
-        "parameters": [_parameter(name, summary) for name in names],
+        "parameters": [_parameter(name, shown, summary) for name, shown in names.items()],
         "runs": summary.runs,
         "trials": [_trial(trial, names, exact_s) for trial in ranked[:MAX_ROWS]],
         "n_trials": len(summary.trials),
@@ -150,14 +150,6 @@ def _settings(summary: Summary) -> dict[str, Any]:
     return shown
 
 
-def _parameter_names(trials: Iterable[FrozenTrial]) -> list[str]:
-    return list(dict.fromkeys(name for trial in trials for name in trial.params))
-
-
-def _shown(name: str) -> str:
-    return name.removesuffix(_SUFFIX)
-
-
 def _ranked(summary: Summary) -> list[FrozenTrial]:
     """Trials by value, the best first (of several objectives: the front first); then those without."""
     best = {trial.number for trial in summary.best_trials}
@@ -171,7 +163,7 @@ def _ranked(summary: Summary) -> list[FrozenTrial]:
     return sorted(summary.trials, key=key)
 
 
-def _trial(trial: FrozenTrial, names: Sequence[str], exact_s: Mapping[int, float]) -> dict[str, Any]:
+def _trial(trial: FrozenTrial, names: Iterable[str], exact_s: Mapping[int, float]) -> dict[str, Any]:
     return {
         "number": trial.number,
         "state": _STATES.get(trial.state.name, trial.state.name.lower()),
@@ -209,12 +201,12 @@ def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
     return {"cause": cause, "trial": attempt.trial_number, "attempt": attempt}
 
 
-def _parameter(name: str, summary: Summary) -> dict[str, Any]:
+def _parameter(name: str, shown: str, summary: Summary) -> dict[str, Any]:
     """What was searched, and what the best trial, or the Pareto front, has of it."""
     found = [trial for trial in summary.trials if name in trial.distributions]
     kinds = [describe(trial.distributions[name]) for trial in (found[0], found[-1])]
     return {
-        "name": _shown(name),
+        "name": shown,
         "range": " → ".join(dict.fromkeys(kinds)),
         "n": len(found),
         "best": spread(name, summary.best_trials),

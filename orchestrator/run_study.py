@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import optuna
 
@@ -18,12 +17,18 @@ from orchestrator.sql.patience import Patience
 from orchestrator.storage.attempts import Seat
 from orchestrator.storage.run_storage import Listener, RunStorage
 from orchestrator.storage.study_storage import StudyStorage
+from orchestrator.tools import Tools
 
 
 class RunStudy(optuna.Study):
-    """A study whose ``stop()`` ends the run, also when a sampler has run out of combinations."""
+    """The study that an objective sees as ``trial.study``, and a callback.
+
+    Its ``stop()`` ends the run, also when a sampler has run out of combinations. ``run_dir`` is the directory
+    that the run writes to, where an objective may leave files of its own; None for a search in memory.
+    """
 
     stop_requested = False
+    run_dir: Path | None = None
 
     def stop(self) -> None:
         """Begin no further trial in this run."""
@@ -31,7 +36,7 @@ class RunStudy(optuna.Study):
 
 
 def open_run_study(
-    order: WorkOrder, tools: Mapping[str, Any], listener: Listener, database: Database | None = None
+    order: WorkOrder, tools: Tools, listener: Listener, database: Database | None = None
 ) -> tuple[RunStudy, RunStorage]:
     """Open the study of a run for working on it, in ``database`` or in the one that the order names.
 
@@ -48,7 +53,9 @@ def open_run_study(
     else:
         sampler.reseed_rng()  # else every worker would draw the same
     pruner = tools.get("pruner") or make_pruner(order.pruner, order.pruner_args)
-    return RunStudy(order.study_name, storage, sampler, pruner), storage
+    study = RunStudy(order.study_name, storage, sampler, pruner)
+    study.run_dir = order.run_dir
+    return study, storage
 
 
 def _seat(order: WorkOrder) -> Seat:

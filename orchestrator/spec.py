@@ -91,7 +91,10 @@ class RunSpec:
 
     def _check_budget(self) -> None:
         if self.n_trials is None and self.timeout_s is None:
-            raise SpecError("A run needs an end: give --n-trials N, --timeout SECONDS, or both.")
+            raise SpecError(
+                "A run needs an end: give --n-trials N (n_trials=N), --timeout SECONDS (timeout_s=SECONDS), "
+                "or both."
+            )
         if self.n_trials is not None and not 1 <= self.n_trials <= MAX_TRIALS:
             raise SpecError(f"n_trials is {self.n_trials}; it must be from 1 to {MAX_TRIALS}.")
         if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:

@@ -49,6 +49,7 @@ def summarise(database: Database, study_name: str, url: str, study: Study | None
         slots=slots_of(database, runs[-1].run_id, attempts) if runs else (),
         wall_s=_covered_s(attempts),
         trial_s=sum(attempt.objective_s or 0.0 for attempt in attempts) or _durations_s(trials),
+        database=database,
     )
 
 

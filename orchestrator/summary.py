@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.names import shown_names
 from orchestrator.progress import duration
 from orchestrator.records import AttemptRecord, RunRecord, SlotRecord
 from orchestrator.trial_table import trial_table
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from optuna import Study
     from optuna.trial import FrozenTrial
+
+    from orchestrator.sql.database import Database
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,6 +40,9 @@ class Summary:
     wall_s: float
     trial_s: float
     run_dir: Path | None = None  # where the run wrote its files; None: nothing was written
+    database: Database | None = (
+        None  # what it was read from; its URL has the password: never shown or written
+    )
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
@@ -184,7 +190,8 @@ def _best_lines(summary: Summary) -> Iterator[str]:
     for trial in summary.best_trials[:5]:
         values = ", ".join(f"{value:.6g}" for value in trial.values or ())
         yield f"Best:    {values} (trial {trial.number})"
-        yield from (f"           {name} = {value}" for name, value in trial.params.items())
+        shown = shown_names(trial.params)
+        yield from (f"           {shown[name]} = {value}" for name, value in trial.params.items())
     if len(summary.best_trials) > 5:
         yield f"         … {len(summary.best_trials)} trials in the Pareto front"
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import Trial, TrialState
 
+from orchestrator.callbacks import Callbacks
 from orchestrator.errors import BudgetSpent
 from orchestrator.objective import Objective
 from orchestrator.run_study import RunStudy
@@ -57,6 +58,9 @@ class Events(Protocol):
     def told(self, number: int, outcome: TrialOutcome, objective_s: float) -> None:
         """The trial is finished and stored."""
 
+    def noted(self, text: str) -> None:
+        """People should know something."""
+
 
 def run_trials(
     study: RunStudy,
@@ -65,18 +69,22 @@ def run_trials(
     study_seed: int,
     events: Events,
     may_go_on: Callable[[], bool],
+    callbacks: Sequence[Callable[..., Any]] = (),
 ) -> None:
     """Run trials in turn until ``may_go_on`` says no, the study is stopped or no ticket is left.
 
+    After each trial that this process has finished the ``callbacks`` are called with study and trial.
     A failure of the storage, unlike one of the objective, is not the trial's fault: it is raised and the
     trial stays claimed, to be given back by the agent.
     """
+    after = Callbacks(callbacks, events.noted)
     while may_go_on() and not study.stop_requested:
         try:
             trial = storage.ask(study)
         except BudgetSpent:
             return
-        run_one(study, storage, trial, objective, study_seed, events)
+        if run_one(study, storage, trial, objective, study_seed, events):
+            after.call(study, trial._trial_id)
 
 
 def run_one(
@@ -86,8 +94,8 @@ def run_one(
     objective: Objective,
     study_seed: int,
     events: Events,
-) -> None:
-    """Run the objective on a claimed trial and store its outcome."""
+) -> bool:
+    """Run the objective on a claimed trial and store its outcome; whether it still was ours to finish."""
     own = storage.current
     assert own is not None
     events.claimed(own.claim)
@@ -101,10 +109,12 @@ def run_one(
         if told_itself or not storage.has_ended(trial._trial_id):
             outcome = _outcome_that_counts(storage, trial)
         events.told(trial.number, outcome, objective_s)
+        return True
     except StaleAttempt:
         log.warning("Trial %d was given to another worker meanwhile; this result is dropped.", trial.number)
         storage.leave()
         events.dropped()
+        return False
 
 
 def _run(

@@ -12,7 +12,6 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from affinity import Binding, differences, format_list, observe
@@ -23,6 +22,7 @@ from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.slot_worker import STORAGE_FAILED
 from orchestrator.sql.failures import is_storage_failure
 from orchestrator.storage.claims import Claim
+from orchestrator.tools import Tools, load_tools
 from orchestrator.trial_loop import TrialOutcome, run_trials
 
 DONE, UNLOADABLE = 0, 2
@@ -39,7 +39,7 @@ def main(read_fd: int, write_fd: int) -> int:
     try:
         order = LoadOrder.from_json(loading.data)
         objective = order.objective.load()
-        tools = _load_tools(order.tools)
+        tools = load_tools(order.tools, order.arrays)
     except ObjectiveError as error:
         traceback.print_exc()
         wire.send("unloadable", message=str(error))
@@ -51,17 +51,7 @@ def main(read_fd: int, write_fd: int) -> int:
     return _work(WorkOrder.from_json(working.data), objective, tools, wire)
 
 
-def _load_tools(path: Path | None) -> Mapping[str, Any]:
-    """Sampler and pruner objects that a Python caller handed over."""
-    if path is None:
-        return {}
-    import cloudpickle
-
-    loaded: Mapping[str, Any] = cloudpickle.loads(path.read_bytes())
-    return loaded
-
-
-def _work(order: WorkOrder, objective: Objective, tools: Mapping[str, Any], wire: Channel) -> int:
+def _work(order: WorkOrder, objective: Objective, tools: Tools, wire: Channel) -> int:
     from orchestrator.run_study import open_run_study
 
     try:
@@ -69,7 +59,8 @@ def _work(order: WorkOrder, objective: Objective, tools: Mapping[str, Any], wire
         objective = _shielded(objective)
         study, storage = open_run_study(order, tools, telling)
         telling.observed()
-        run_trials(study, storage, objective, order.seed, telling, lambda: _may_go_on(wire))
+        callbacks = tools.get("callbacks", ())
+        run_trials(study, storage, objective, order.seed, telling, lambda: _may_go_on(wire), callbacks)
     except Exception as error:
         traceback.print_exc()
         is_storage = isinstance(error, StorageError) or is_storage_failure(error)
@@ -134,6 +125,9 @@ class _Telling:
         if not self._has_told:  # the objective has loaded its libraries by now
             self.observed()
         self._has_told = True
+
+    def noted(self, text: str) -> None:
+        self._wire.send("noted", text=text)
 
     def observed(self) -> None:
         """What this process really got: the masks of all threads, the thread pools."""

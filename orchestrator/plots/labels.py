@@ -5,14 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-CHOICE_SUFFIX = "\u2581choice"  # our search spaces put it behind the names of their categorical parameters
+from orchestrator.names import shown_name
+
+__all__ = ["choice_labels", "literal", "name_labels", "shown_name"]
+
 _MAX_NAME = 28
 _MAX_CHOICE = 24
-
-
-def shown_name(name: str) -> str:
-    """The name of a parameter as people wrote it, without the suffix of our search spaces."""
-    return name.removesuffix(CHOICE_SUFFIX)
 
 
 def name_labels(names: Iterable[str]) -> dict[str, str]:

@@ -9,8 +9,9 @@ import optuna
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
+from orchestrator.names import shown_name
 from orchestrator.plots import thin
-from orchestrator.plots.labels import literal, shown_name
+from orchestrator.plots.labels import literal
 from orchestrator.plots.style import (
     BLUE,
     GREEN,

@@ -56,7 +56,7 @@ def make_sampler(name: str, arguments: Mapping[str, Any], seed: int | None) -> B
     """
     kind = _find(SAMPLERS, name, "sampler")
     if "seed" in arguments:
-        raise SpecError("A sampler's seed is derived from the run's for each trial: give --seed (seed=…).")
+        raise SpecError("A sampler's seed is derived from the run's for each trial: give --seed N (seed=N).")
     arguments = dict(arguments)
     if kind is samplers.PartialFixedSampler:
         arguments["base_sampler"] = make_sampler(arguments.get("base_sampler", "tpe"), {}, seed)

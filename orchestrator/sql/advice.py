@@ -23,7 +23,7 @@ def require_server(url: str | None) -> None:
     what = f"the SQLite file {sqlite_path(url)}" if url else "the SQLite file of the run"
     raise StorageError(
         f"The ranks are on several hosts, which cannot share {what}: name a database server, as "
-        "--storage mysql://USER@HOST/DATABASE, or start one: nano-hpo db start DIR."
+        "--storage mysql://USER@HOST/DATABASE (storage=URL), or start one: nano-hpo db start DIR."
     )
 
 
@@ -48,5 +48,5 @@ def warnings_about_file(path: Path) -> Iterator[str]:
         yield (
             f"{path} lies on a network file system ({kind}), where SQLite must do without its write-ahead "
             "log: slower, and for one host at a time. A database server (nano-hpo db start DIR) or a "
-            "--run-dir on a local disk has no such limit."
+            "--run-dir (run_dir=DIR) on a local disk has no such limit."
         )

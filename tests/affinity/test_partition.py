@@ -337,7 +337,7 @@ def test_too_many_slots_are_refused_with_the_next_step() -> None:
         partition(topology, unrestricted(topology), 12)
     assert str(error.value) == (
         "12 slots need 12 cores; this process may use 8 (0-7). "
-        "Lower n_parallels or ask for more CPUs, or pass --oversubscribe."
+        "Lower n_parallels or ask for more CPUs, or pass --oversubscribe (oversubscribe=True)."
     )
     for n in (0, -3):
         with pytest.raises(PartitionError, match="1 or more"):

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.errors import ObjectiveError
 from orchestrator.objective import ObjectiveRef, file_objective, pickled_objective
+from orchestrator.payload import ArrayFolder
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +100,9 @@ def test_a_folder_that_hides_one_of_our_packages_is_refused(tmp_path):
 
 def test_a_closure_travels_by_value_in_a_private_file(tmp_path):
     factor = 6
-    ref = pickled_objective(lambda trial: factor * trial, tmp_path / "objective.pkl")
+    arrays = ArrayFolder(tmp_path / "arrays")
+    ref = pickled_objective(lambda trial: factor * trial, tmp_path / "objective.pkl", arrays)
+    ref = ObjectiveRef.from_json(ref.as_json())
     assert ref.load()(7) == 42
     assert ref.path.stat().st_mode & 0o077 == 0
 
@@ -109,4 +112,5 @@ def test_what_cannot_be_pickled_is_said(tmp_path):
 
     lock = threading.Lock()
     with pytest.raises(ObjectiveError, match="cannot be sent"):
-        pickled_objective(lambda trial: lock, tmp_path / "objective.pkl")
+        pickled_objective(lambda trial: lock, tmp_path / "objective.pkl", ArrayFolder(tmp_path / "arrays"))
+    assert list(tmp_path.iterdir()) == []
