@@ -1,0 +1,69 @@
+"""Where a build takes its parameters from: a trial, stored parameters, the defaults, or chance."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bigdl.nano.automl.hpo.naming import CHOICE, SPLITTER
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+    from bigdl.nano.automl.hpo.space import Parameter
+
+
+class TrialValues:
+    """An Optuna trial suggests each parameter that a build asks for, and no other."""
+
+    def __init__(self, trial: BaseTrial) -> None:
+        self._trial = trial
+
+    def value(self, name: str, parameter: Parameter) -> Any:
+        """Suggest it."""
+        return parameter.suggest(self._trial, name)
+
+
+class StoredValues:
+    """Parameters as they were stored. ``ValueError`` when the recipe asks for others, or other choices."""
+
+    def __init__(self, params: Mapping[str, Any], whose: str = "These parameters") -> None:
+        self._params = params
+        self._whose = whose
+
+    def value(self, name: str, parameter: Parameter) -> Any:
+        """Look it up."""
+        if name not in self._params:
+            raise ValueError(f"{self._whose}: there is no '{shown(name)}'; the model was changed since.")
+        value = self._params[name]
+        if not parameter.accepts(value):
+            raise ValueError(
+                f"{self._whose}: '{shown(name)}' is {value!r}, and {parameter} has no such value; the model "
+                "was changed since."
+            )
+        return value
+
+
+class DefaultValues:
+    """The default of every parameter."""
+
+    def value(self, name: str, parameter: Parameter) -> Any:
+        """Its default."""
+        return parameter.initial
+
+
+class RandomValues:
+    """Uniform draws (in the logarithm where a space says so)."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._rng = random.Random(seed)
+
+    def value(self, name: str, parameter: Parameter) -> Any:
+        """Draw it."""
+        return parameter.draw(self._rng)
+
+
+def shown(name: str) -> str:
+    """A parameter's name for people."""
+    return name.removesuffix(SPLITTER + CHOICE)

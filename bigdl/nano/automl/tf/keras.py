@@ -1,0 +1,9 @@
+"""Keras models with ``search``: ``Sequential`` and ``Model``, used as those of ``tensorflow.keras``."""
+
+from bigdl.nano.automl.tf import require_tensorflow
+
+require_tensorflow()
+
+from bigdl.nano.automl.tf.model import Model, Sequential  # noqa: E402
+
+__all__ = ["Model", "Sequential"]

@@ -1,0 +1,127 @@
+"""The arguments of ``search`` beside those of ``fit``: words of the old system in, the orchestrator's out."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+from bigdl.nano.automl.hpo.values import shown
+
+_RENAMED = {"n_jobs": "n_parallels", "load_if_exists": "resume", "callbacks_": "tune_callbacks"}
+_BY_NAME = ("search_space", "fixed_params")  # arguments of samplers that name parameters
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a search runs; the defaults are those of ``orchestrator.search``, but nothing is pruned unasked."""
+
+    n_trials: int | None = None
+    timeout: float | None = None  # seconds
+    direction: str | None = None
+    directions: Sequence[str] | None = None
+    sampler: Any = None
+    sampler_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    pruner: Any = None
+    pruner_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    storage: str | None = None
+    study_name: str | None = None
+    catch: type[BaseException] | tuple[type[BaseException], ...] = ()
+    tune_callbacks: Sequence[Callable[..., None]] = ()
+    show_progress_bar: bool = True
+    gc_after_trial: bool = False
+    seed: int | None = None
+    keep_best: bool = False
+    run_dir: str | Path | None = None
+    draw: Literal["all", "html", "none"] = "all"
+    max_retries: int = 3
+
+    def __post_init__(self) -> None:
+        if self.n_trials is None and self.timeout is None:
+            raise ValueError("A search needs an end: give n_trials, timeout (seconds), or both.")
+
+    @property
+    def prunes(self) -> bool:
+        """Whether hopeless trials are ended early."""
+        return self.pruner is not None and _plain(self.pruner) not in ("none", "nop")
+
+    def for_orchestrator(self, n_parallels: Any, parameters: Iterable[str]) -> dict[str, Any]:
+        """The keywords of ``orchestrator.search``; ``parameters`` are the names as they are stored."""
+        sampler, sampler_args = _tool(self.sampler, self.sampler_kwargs, "sampler", "tpe")
+        pruner, pruner_args = _tool(self.pruner, self.pruner_kwargs, "pruner", "none")
+        return {
+            "n_trials": self.n_trials,
+            "timeout_s": self.timeout,
+            "n_parallels": n_parallels,
+            "oversubscribe": _is_more_than_cores(n_parallels),
+            "sampler": sampler,
+            "sampler_args": _with_stored_names(sampler_args, parameters),
+            "pruner": pruner,
+            "pruner_args": pruner_args,
+            "seed": self.seed,
+            "callbacks": list(self.tune_callbacks or ()),
+            "progress": self.show_progress_bar,
+            "run_dir": self.run_dir,
+            "draw": self.draw,
+            "max_retries": self.max_retries,
+        }
+
+
+def split_arguments(
+    given: Mapping[str, Any], fit: Callable[..., Any]
+) -> tuple[SearchOptions, dict[str, Any]]:
+    """Options of the search and arguments of ``fit``; ``TypeError`` names what is neither."""
+    options = {one.name for one in fields(SearchOptions)}
+    parameters = inspect.signature(fit).parameters
+    fits = {name for name in parameters if name != "self"}
+    takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    for name in given:
+        if name not in options and name not in fits and not takes_all:
+            raise TypeError(_unknown(name, options | fits))
+    chosen = {name: value for name, value in given.items() if name in options and value is not None}
+    return SearchOptions(**chosen), {name: value for name, value in given.items() if name not in options}
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    words = [*known, "resume", "target_metric", "n_parallels", "target_metric_mode"]
+    near = _RENAMED.get(name) or next(iter(difflib.get_close_matches(name, words, n=1)), None)
+    hint = f" Did you mean {near}?" if near else " See help(model.search) and help(keras.Model.fit)."
+    return f"search takes no argument '{name}'.{hint}"
+
+
+def _tool(given: Any, kwargs: Mapping[str, Any], what: str, default: str) -> tuple[Any, Mapping[str, Any]]:
+    """A sampler or pruner by name with its arguments, or as an object of Optuna."""
+    if given is None:
+        given = default
+    if inspect.isclass(given) and not issubclass(given, Enum):
+        return given(**kwargs), {}
+    if isinstance(given, Enum | str):
+        return _plain(given), kwargs
+    if kwargs:
+        raise ValueError(f"{what} is an object already; {what}_kwargs go with a name.")
+    return given, {}
+
+
+def _plain(given: Any) -> Any:
+    return given.value if isinstance(given, Enum) else given
+
+
+def _with_stored_names(arguments: Mapping[str, Any], parameters: Iterable[str]) -> dict[str, Any]:
+    """``{"search_space": {"units": …}}`` with the names that are stored: a choice has a suffix."""
+    stored = {shown(name): name for name in parameters}
+    return {
+        key: {stored.get(name, name): item for name, item in value.items()} if key in _BY_NAME else value
+        for key, value in arguments.items()
+    }
+
+
+def _is_more_than_cores(n_parallels: Any) -> bool:
+    """The number of processes is a request here: more than cores is possible, and said."""
+    from orchestrator.machine import usable_cores
+
+    return isinstance(n_parallels, int) and n_parallels > usable_cores(os.environ, False)

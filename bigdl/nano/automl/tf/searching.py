@@ -1,0 +1,174 @@
+"""A search over a Keras model: recipe and arguments of ``search`` in; run; what is needed afterwards out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigdl.nano.automl.hpo.lazy import Lazy
+from bigdl.nano.automl.hpo.objects import Arguments
+from bigdl.nano.automl.hpo.sharing import last_definitions, warn_of_shared_names
+from bigdl.nano.automl.hpo.space import Parameter
+from bigdl.nano.automl.tf.data import DATA, FitData
+from bigdl.nano.automl.tf.kept import keep, kept
+from bigdl.nano.automl.tf.objective import Callbacks, KerasObjective
+from bigdl.nano.automl.tf.options import SearchOptions, split_arguments
+from bigdl.nano.automl.tf.probing import probe
+from bigdl.nano.automl.tf.searched import Searched
+from bigdl.nano.automl.tf.targets import Targets, choose_directions, choose_targets, require_reported
+from bigdl.nano.automl.tf.weights import FOLDER, TemporaryFolder, remove_beaten
+
+if TYPE_CHECKING:
+    from orchestrator import Summary
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is searched: what it is made of, how it is compiled, what it will be and its name."""
+
+    recipe: Lazy
+    compiling: Arguments
+    kind: type
+    name: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``search`` was asked: its four arguments of the old system, and all others."""
+
+    resume: bool
+    target_metric: str | Sequence[str] | None
+    n_parallels: Any
+    target_metric_mode: str
+    others: Mapping[str, Any]
+
+
+def search(subject: Subject, request: Request, earlier: Searched | None) -> Searched:
+    """Check everything, run the trials, return what came out.
+
+    Raises ``ValueError`` or ``TypeError`` (or the orchestrator's ``UserError``) before anything runs.
+    """
+    import orchestrator
+
+    options, fit = split_arguments(request.others, subject.kind.fit)  # type: ignore[attr-defined]
+    where = _where(subject, request, options, earlier)
+    callbacks = _callbacks(fit.pop("callbacks", None))
+    verbose = fit.pop("verbose", None)
+    data, fitting = FitData.of(fit), _fitting(fit)
+    recipes = _recipes(subject, fitting, callbacks)
+    warn_of_shared_names(*recipes)
+    definitions = last_definitions(*recipes)
+    _require_sendable(data, request.n_parallels, where)
+    targets = _targets(subject, request, options, data, definitions, callbacks)
+    keeper = TemporaryFolder() if options.keep_best else None
+    objective = KerasObjective(
+        subject.name,
+        subject.recipe,
+        subject.compiling,
+        fitting,
+        callbacks,
+        data,
+        targets,
+        definitions,
+        options.prunes,
+        options.keep_best,
+        verbose,
+        keeper.path if keeper else None,
+    )
+    summary = orchestrator.search(
+        objective,
+        directions=targets.directions,
+        **where,
+        **options.for_orchestrator(request.n_parallels, definitions),
+    )
+    folders = _folders(summary, keeper, earlier if request.resume else None, options.keep_best)
+    return Searched(summary, fitting, data.sample(), folders, keeper)
+
+
+def _where(
+    subject: Subject, request: Request, options: SearchOptions, earlier: Searched | None
+) -> dict[str, Any]:
+    """Which study in which storage, and whether it is to go on."""
+    from orchestrator.storage_url import chosen_url
+
+    storage, name = options.storage, options.study_name
+    if not request.resume:
+        return {"storage": storage, "study_name": name or subject.name, "resume": False}
+    if earlier is not None and storage is None:
+        return {"storage": None, "study_name": name, "resume": earlier.summary}
+    if chosen_url(storage, may_be_automatic=True) is None:
+        raise ValueError(
+            "resume=True: this model has not been searched; give storage=URL and study_name=NAME of the "
+            "search to go on with, or leave out resume."
+        )
+    known = earlier.study.study_name if earlier is not None else subject.name
+    return {"storage": storage, "study_name": name or known, "resume": True}
+
+
+def _callbacks(given: Any) -> Callbacks:
+    if given is None:
+        return ()
+    if callable(given) and not hasattr(given, "set_model") and not isinstance(given, Lazy):
+        return given  # type: ignore[no-any-return]
+    return tuple(given) if isinstance(given, list | tuple) else (given,)
+
+
+def _fitting(fit: Mapping[str, Any]) -> Arguments:
+    """The arguments of ``fit`` that are no data."""
+    fitting = Arguments(kept({name: value for name, value in fit.items() if name not in DATA}))
+    keep(fitting)
+    return fitting
+
+
+def _recipes(subject: Subject, fitting: Arguments, callbacks: Callbacks) -> list[Lazy]:
+    keep(subject.recipe)
+    lazy = [one for one in callbacks if isinstance(one, Lazy)] if not callable(callbacks) else []
+    return [subject.recipe, subject.compiling, fitting, *lazy]
+
+
+def _require_sendable(data: FitData, n_parallels: Any, where: Mapping[str, Any]) -> None:
+    if n_parallels == 1 and where["storage"] is None:
+        return
+    unsendable = data.unsendable()
+    if unsendable:
+        raise ValueError(
+            f"{unsendable}, which cannot go to other processes; give a function that returns it, arrays, "
+            "or n_parallels=1 without storage."
+        )
+
+
+def _targets(
+    subject: Subject,
+    request: Request,
+    options: SearchOptions,
+    data: FitData,
+    definitions: Mapping[str, Parameter],
+    callbacks: Callbacks,
+) -> Targets:
+    """Metrics and directions, checked against what the model reports."""
+    compiled = subject.compiling.kwargs.get("metrics")
+    names, mode = choose_targets(
+        request.target_metric, request.target_metric_mode, compiled, data.has_validation
+    )
+    report = probe(subject.recipe, subject.compiling, definitions, data.sample())
+    if report is not None and not report.may_report_more and not callbacks:
+        require_reported(names, report.names, data.has_validation)
+    natural = report.directions if report is not None else {}
+    directions = choose_directions(names, options.direction, options.directions, natural)
+    if len(names) > 1 and options.prunes:
+        raise ValueError("A search of several metrics cannot be pruned; leave out pruner.")
+    return Targets(names, directions, mode)
+
+
+def _folders(
+    summary: Summary, keeper: TemporaryFolder | None, earlier: Searched | None, keeps_best: bool
+) -> tuple[Path, ...]:
+    """Where weights of the study's trials may be; those that are beaten by now are removed."""
+    own = summary.run_dir / FOLDER if summary.run_dir is not None else keeper.path if keeper else None
+    folders = [*([own] if own is not None else []), *(earlier.folders if earlier is not None else ())]
+    if keeps_best:
+        for folder in folders:
+            remove_beaten(folder, summary.study)
+    return tuple(folders)

@@ -1,0 +1,88 @@
+"""The arguments of ``search``: what belongs to the search, what to ``fit``, and what to nobody."""
+
+import optuna
+import pytest
+
+from bigdl.nano.automl.hpo.backend import PrunerType, SamplerType
+from bigdl.nano.automl.tf.options import SearchOptions, split_arguments
+
+
+def fit(self, x=None, y=None, batch_size=None, epochs=1):
+    """As Keras's."""
+
+
+def test_arguments_of_the_search_and_of_fit_are_told_apart():
+    options, rest = split_arguments({"n_trials": 3, "x": 1, "epochs": 2, "pruner": None}, fit)
+    assert (options.n_trials, options.pruner) == (3, None)
+    assert rest == {"x": 1, "epochs": 2}
+
+
+@pytest.mark.parametrize(
+    ("word", "nearest"),
+    [
+        ("n_trails", "n_trials"),
+        ("epoch", "epochs"),
+        ("n_jobs", "n_parallels"),
+        ("target_metrics", "target_metric"),
+    ],
+)
+def test_an_unknown_argument_is_refused_with_the_nearest_legal_one(word, nearest):
+    with pytest.raises(TypeError, match=f"no argument '{word}'. Did you mean {nearest}\\?"):
+        split_arguments({"n_trials": 1, word: 1}, fit)
+
+
+def test_a_fit_of_ones_own_that_takes_everything_gets_it():
+    def own_fit(self, x, **kwargs):
+        """Takes more."""
+
+    assert split_arguments({"n_trials": 1, "augment": True}, own_fit)[1] == {"augment": True}
+
+
+def test_a_search_needs_an_end():
+    with pytest.raises(ValueError, match="needs an end: give n_trials, timeout"):
+        SearchOptions()
+
+
+@pytest.mark.parametrize("given", ["random", SamplerType.Random, "RandomSampler"])
+def test_samplers_go_by_name_and_by_the_old_type(given):
+    keywords = SearchOptions(n_trials=1, sampler=given).for_orchestrator(1, [])
+    assert keywords["sampler"] in ("random", "RandomSampler")
+
+
+@pytest.mark.parametrize("kind", [*SamplerType, *PrunerType])
+def test_every_old_type_names_something_that_the_orchestrator_has(kind):
+    from orchestrator.sampling.named import PRUNERS, SAMPLERS
+
+    assert kind.value in (SAMPLERS if isinstance(kind, SamplerType) else PRUNERS)
+
+
+def test_optuna_objects_and_classes_are_taken():
+    sampler = optuna.samplers.RandomSampler(seed=1)
+    assert SearchOptions(n_trials=1, sampler=sampler).for_orchestrator(1, [])["sampler"] is sampler
+    options = SearchOptions(n_trials=1, pruner=optuna.pruners.ThresholdPruner, pruner_kwargs={"lower": 0.1})
+    assert isinstance(options.for_orchestrator(1, [])["pruner"], optuna.pruners.ThresholdPruner)
+
+
+def test_arguments_beside_an_object_are_refused():
+    options = SearchOptions(n_trials=1, sampler=optuna.samplers.RandomSampler(), sampler_kwargs={"seed": 1})
+    with pytest.raises(ValueError, match="sampler is an object already"):
+        options.for_orchestrator(1, [])
+
+
+def test_nothing_is_pruned_unasked():
+    assert not SearchOptions(n_trials=1).prunes
+    assert not SearchOptions(n_trials=1, pruner=PrunerType.Nop).prunes
+    assert SearchOptions(n_trials=1, pruner=PrunerType.Median).prunes
+
+
+def test_a_grid_may_name_choices_without_their_suffix():
+    options = SearchOptions(
+        n_trials=1, sampler=SamplerType.Grid, sampler_kwargs={"search_space": {"units": [1], "rate": [2]}}
+    )
+    keywords = options.for_orchestrator(1, ["units\u2581choice", "rate"])
+    assert keywords["sampler_args"] == {"search_space": {"units\u2581choice": [1], "rate": [2]}}
+
+
+def test_more_processes_than_cores_are_a_request_and_not_a_mistake():
+    assert SearchOptions(n_trials=1).for_orchestrator(1000, [])["oversubscribe"]
+    assert not SearchOptions(n_trials=1).for_orchestrator(1, [])["oversubscribe"]
