@@ -35,13 +35,13 @@ class TrialSeededSampler(BaseSampler):
     """A sampler made anew for every trial, with the trial's own seed.
 
     So what a trial draws depends on the study's seed, its number and the history alone. QMC draws one
-    sequence over all trials and keeps the study's seed.
+    sequence over all trials, and a grid is shuffled once: they keep the study's seed.
     """
 
     def __init__(self, name: str, arguments: Mapping[str, Any], study_seed: int) -> None:
         self._name, self._arguments = name, arguments
         self._study_seed = study_seed
-        self._shared = plain_name(name) == "qmc"
+        self._shared = plain_name(name) in ("qmc", "grid")
         self._sampler = self._make(stream_seed(study_seed, -1))
 
     def _make(self, seed: int) -> BaseSampler:

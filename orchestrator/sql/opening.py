@@ -6,12 +6,14 @@ import random
 import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import BaseModel
 from sqlalchemy import exc
 
 from orchestrator.errors import StorageError
@@ -79,8 +81,9 @@ def _with_tables(url: str) -> RDBStorage:
     deadline = time.monotonic() + _CREATION_S
     while True:
         try:
-            rdb = _connected(url, creates=True)
-            schema.nano_tables.create_all(rdb.engine)
+            with _comparing_texts_exactly():
+                rdb = _connected(url, creates=True)
+                schema.nano_tables.create_all(rdb.engine)
         except exc.DBAPIError as error:
             if lacks_right(error):
                 raise StorageError(_refusal_to_create(url)) from None
@@ -89,6 +92,22 @@ def _with_tables(url: str) -> RDBStorage:
             time.sleep(random.uniform(0.05, 0.5))
         else:
             return rdb
+
+
+@contextmanager
+def _comparing_texts_exactly() -> Iterator[None]:
+    """Let tables that are created meanwhile on MySQL hold any text and compare it byte by byte.
+
+    A database's own default may be latin1, where names of other alphabets cannot be stored.
+    """
+    tables = (*BaseModel.metadata.tables.values(), *schema.nano_tables.tables.values())
+    for table in tables:
+        table.dialect_kwargs.update(mysql_charset="utf8mb4", mysql_collate="utf8mb4_bin")
+    try:
+        yield
+    finally:
+        for table in tables:
+            del table.dialect_kwargs["mysql_charset"], table.dialect_kwargs["mysql_collate"]
 
 
 def lacks_right(error: exc.DBAPIError) -> bool:
@@ -148,19 +167,20 @@ def study_names(url: str) -> list[str]:
 
 
 def collation_trap(url: str) -> str | None:
-    """One line where the database takes different parameters for one, and would not store the second.
+    """One line where the tables take different parameters for one, and would not store the second.
 
-    MySQL's and MariaDB's default collations ignore case and accents, and every name is compared by them.
+    MySQL's and MariaDB's default collations ignore case and accents, and every name is compared by them in
+    tables that plain Optuna has created there.
     """
     if not url.startswith(("mysql", "mariadb")):
         return None
     of_names = (
-        "SELECT COALESCE((SELECT collation_name FROM information_schema.columns "
+        "SELECT (SELECT collation_name FROM information_schema.columns "
         "WHERE table_schema = DATABASE() AND table_name = 'trial_params' AND column_name = 'param_name'), "
-        "@@collation_database), DATABASE()"
+        "DATABASE()"
     )
     collation, database = asked(url, lambda c: tuple(c.exec_driver_sql(of_names).one()))
-    if collation.startswith("utf8") and collation.endswith("_bin"):
+    if collation is None or (collation.startswith("utf8") and collation.endswith("_bin")):
         return None
     made = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
     return (

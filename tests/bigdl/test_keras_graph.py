@@ -23,8 +23,7 @@ import tensorflow as tf
 import bigdl.nano.automl.hpo as hpo
 from bigdl.nano.automl import hpo_config
 from bigdl.nano.automl.hpo import space
-from bigdl.nano.automl.hpo.sharing import SharedParameterWarning, last_definitions
-from bigdl.nano.automl.hpo.space import parameters_in
+from bigdl.nano.automl.hpo.sharing import SharedParameterWarning, last_definitions, parameters_in
 from bigdl.nano.automl.hpo.values import DefaultValues, StoredValues, TrialValues
 from bigdl.nano.automl.tf.build import KerasBuild
 from bigdl.nano.automl.tf.function_layer import FunctionLayer
@@ -515,11 +514,11 @@ class Weighted(keras.losses.Loss):
         return self.by * keras.ops.mean(keras.ops.square(y - p), axis=-1)
 
 
-class OfClasses(Weighted):
-    """What it was given is an array, which no configuration is compared by."""
+class OfClasses(keras.losses.Loss):
+    """Its configuration makes one, but without the array: it has no ``get_config`` of its own."""
 
-    def __init__(self, shares: Any = None) -> None:
-        super().__init__()
+    def __init__(self, shares: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.shares = np.ones(2) if shares is None else shares
 
 

@@ -520,3 +520,41 @@ def test_a_functional_model_with_a_shared_layer_and_two_outputs():
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
     assert first.units == study.best_params["shared:units"]
     assert first.kernel.shape[0] == 32
+
+
+# What is said when little came out
+
+
+def test_a_short_search_whose_trials_all_fail_says_what_they_failed_of():
+    with (
+        pytest.warns(UserWarning, match="With default values the model cannot be evaluated"),
+        pytest.warns(UserWarning, match=r"No trial of the search is complete\. Trial 1: raised ValueError"),
+    ):
+        searched(dense(units=space.Categorical(-1, -2)), 2)
+
+
+def test_weights_that_are_not_there_are_said():
+    model = dense(learning_rate=0.01, units=space.Int(1, 32))
+    searched(model, 2, epochs=5, seed=1)
+    study = searched(model, 1, resume=True, keep_best=True, epochs=1, batch_size=300)
+    assert study.best_trial.number < 2
+    with pytest.warns(UserWarning, match=r"No weights are kept of trial \d: the model is untrained"):
+        model.end_search()
+    model.end_search(2)  # has some
+
+
+def test_attributes_of_the_users_model_are_the_users():
+    @hpo.tfmodel()
+    class Parted(tf.keras.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.parts = ["hidden", units]
+            self.resolve = units
+            self.out = tf.keras.layers.Dense(10)
+
+        def call(self, inputs):
+            return self.out(inputs)
+
+    model = Parted(3)
+    assert list(model.parts) == ["hidden", 3]
+    assert model.resolve == 3

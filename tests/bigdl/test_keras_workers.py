@@ -220,3 +220,23 @@ def test_searching_an_invalid_choice_fails_its_trial_alone():
         study = searched(dense(units=space.Categorical(-1, 8)), 6, n_parallels=2, seed=1)
     states = {trial.params["units\u2581choice"]: trial.state.name for trial in study.trials}
     assert states == {-1: "FAIL", 8: "COMPLETE"}
+
+
+def test_a_new_program_finds_the_weights_that_an_earlier_one_has_kept(tmp_path):
+    given = {"storage": f"sqlite:///{tmp_path}/s.db", "study_name": "kept", "keep_best": True}
+    first = searched(dense(learning_rate=space.Categorical(0.02)), 1, **given)
+    model = dense(learning_rate=space.Categorical(0.02), units=space.Int(1, 1))
+    study = searched(model, 1, resume=True, **given)
+    assert study.best_trial.number == 0
+    assert study.best_value == first.best_value
+    x, y = digits(300)
+    model = dense(learning_rate=space.Categorical(0.02))
+    searched(model, 1, resume=True, epochs=1, batch_size=300, **given)
+    assert model.evaluate(x[240:], y[240:], verbose=0)[1] == pytest.approx(study.best_value, abs=1e-6)
+
+
+def test_choices_that_were_changed_since_are_named(tmp_path):
+    given = {"storage": f"sqlite:///{tmp_path}/s.db", "study_name": "changed"}
+    searched(dense(learning_rate=space.Categorical(0.02)), 1, **given)
+    with pytest.warns(UserWarning, match=r"'learning_rate' had other choices than Categorical\(0.02, 0.1\)"):
+        searched(dense(learning_rate=space.Categorical(0.02, 0.1)), 1, resume=True, **given)

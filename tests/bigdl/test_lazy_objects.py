@@ -18,7 +18,7 @@ import orchestrator
 from bigdl.nano.automl.hpo import space
 from bigdl.nano.automl.hpo.lazy import Build
 from bigdl.nano.automl.hpo.objects import LazyObject, Searchable
-from bigdl.nano.automl.hpo.space import parameters_in
+from bigdl.nano.automl.hpo.sharing import parameters_in
 from bigdl.nano.automl.hpo.values import DefaultValues
 
 ROOM = Path(__file__).resolve().parents[2]

@@ -7,6 +7,7 @@ What the guide takes for granted (``tf``, ``keras``, ``space``, data) stands in 
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 import subprocess
@@ -314,10 +315,14 @@ here_and_by_two = pytest.mark.parametrize("processes", [HERE, TWO], ids=["here",
 
 # The guide itself
 
+DIGEST = "10d570862d8972cf393d4b18d1793f88f32b86f4cad1c41d6cd4f997b805d673"
 
-@pytest.mark.skipif(not GUIDE.is_file(), reason=f"the guide: there is no {GUIDE} (NANO_HPO_SHARED)")
+
 def test_the_blocks_here_are_those_of_the_guide_word_for_word() -> None:
-    assert list(blocks_for_tensorflow(GUIDE.read_text())) == BLOCKS
+    """Where the guide itself is not at hand, its blocks are known by their digest."""
+    assert hashlib.sha256("\n".join(BLOCKS).encode()).hexdigest() == DIGEST
+    if GUIDE.is_file():
+        assert list(blocks_for_tensorflow(GUIDE.read_text())) == BLOCKS
 
 
 def blocks_for_tensorflow(guide: str) -> Iterator[str]:
@@ -475,7 +480,6 @@ def test_eight_processes_search_on_the_database_that_the_guide_sets_up(mariadb: 
     """In a script, as the guide's user has it: MySQL's library reads the socket's name when it is loaded."""
     for statement in SETUP_DB.split(";")[:-1]:
         mariadb.execute(statement)
-    mariadb.execute("ALTER DATABASE example CHARACTER SET utf8mb4")  # the default, but not of this server
     search_8 = filled(PARALLEL, {"...": "**arguments"})
     (tmp_path / "search.py").write_text("\n".join([PREAMBLE, FUNCTIONAL, LEARNING_RATE, ARGUMENTS, search_8]))
     command = [sys.executable, "search.py"]
@@ -590,7 +594,7 @@ def test_samplers_and_pruners_have_their_old_names(
     units = sorted(trial.params["units"] for trial in model.search_summary().trials)
     assert len(units) == 2
     if sampler is SamplerType.Grid:
-        assert set(units) <= {8, 16}
+        assert units == [8, 16]
     if sampler is SamplerType.PartialFixed:
         assert units == [8, 8]
 

@@ -20,7 +20,8 @@ import bigdl.nano.automl.hpo as hpo
 from bigdl.nano.automl.hpo import space
 from bigdl.nano.automl.hpo.lazy import ROOT, Build
 from bigdl.nano.automl.hpo.objects import Arguments
-from bigdl.nano.automl.hpo.space import SPLITTER, Space, parameters_in
+from bigdl.nano.automl.hpo.sharing import parameters_in
+from bigdl.nano.automl.hpo.space import SPLITTER, Space
 from bigdl.nano.automl.hpo.values import RandomValues, StoredValues, TrialValues
 
 ROOM = Path(__file__).resolve().parents[2]

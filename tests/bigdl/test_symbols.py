@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import bigdl.nano.automl.hpo as hpo
 from bigdl.nano.automl.hpo import space
 from bigdl.nano.automl.hpo.lazy import Build
-from bigdl.nano.automl.hpo.space import parameters_in
+from bigdl.nano.automl.hpo.sharing import parameters_in
 from bigdl.nano.automl.hpo.symbols import Call, Symbol
 from bigdl.nano.automl.hpo.values import DefaultValues, StoredValues
 

@@ -6,6 +6,11 @@ import subprocess
 import sys
 import time
 
+import optuna
+
+from orchestrator import open_storage
+from tests.orchestrator.test_foreign_servers import name_of
+
 OPEN_AT_THE_GATE = """
 import sys, time
 from pathlib import Path
@@ -33,13 +38,26 @@ def test_processes_that_open_a_new_database_at_once_all_succeed(storage_url, tmp
 
 def test_a_database_that_takes_two_names_for_one_is_pointed_out(cli, mariadb):
     url = mariadb.create_database()
-    mariadb.execute(
-        f"ALTER DATABASE {url.partition('localhost/')[2].partition('?')[0]} COLLATE utf8mb4_general_ci"
-    )
+    mariadb.execute(f"ALTER DATABASE {name_of(url)} COLLATE utf8mb4_general_ci")
+    optuna.storages.RDBStorage(url).engine.dispose()  # plain Optuna makes tables by the database's default
     done = cli("run", "job.py:empty", "-n", 1, "--storage", url, "--draw", "none")
     assert done.code == 0
     assert "compares names by utf8mb4_general_ci" in done.err
     assert "COLLATE utf8mb4_bin" in done.err
+
+
+def test_tables_of_ours_hold_any_name_whatever_the_databases_default_is(cli, mariadb):
+    url = mariadb.create_database()
+    mariadb.execute(f"ALTER DATABASE {name_of(url)} CHARACTER SET latin1")
+    (cli.cwd / "names.py").write_text(
+        "def objective(trial):\n"
+        "    names = ('P', 'p', 'units\u2581choice', '\u5b66')\n"
+        "    return sum(trial.suggest_float(name, 0, 1) for name in names)\n"
+    )
+    done = cli("run", "names.py", "-n", 2, "--storage", url, "--draw", "none")
+    assert (done.code, "Warning" in done.err) == (0, False), done.err
+    trials = optuna.load_study(study_name="names", storage=open_storage(url)).trials
+    assert [sorted(trial.params) for trial in trials] == [["P", "p", "units\u2581choice", "\u5b66"]] * 2
 
 
 def test_nothing_is_said_of_a_database_that_keeps_names_apart(cli, storage_url):

@@ -100,3 +100,14 @@ def test_a_trials_stream_depends_on_study_seed_and_number_alone():
 def test_a_seed_among_the_arguments_of_a_sampler_is_refused():
     with pytest.raises(SpecError, match="--seed"):
         make_sampler("tpe", {"seed": 3}, seed=1)
+
+
+def test_a_grid_visits_each_of_its_points_once_also_by_several_workers():
+    """Each worker has a sampler, and each trial a seed, of its own: the grid is one all the same."""
+    grid = {"search_space": {"k": list(range(10))}}
+    samplers = [TrialSeededSampler("grid", grid, study_seed=7) for _ in range(2)]
+    study = optuna.create_study()
+    for number in range(10):
+        study.sampler = samplers[number % 2]
+        study.optimize(lambda trial: trial.suggest_int("k", 0, 9), n_trials=1)
+    assert sorted(trial.value for trial in study.trials) == list(range(10))

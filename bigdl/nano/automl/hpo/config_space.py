@@ -11,7 +11,7 @@ from bigdl.nano.automl.hpo.naming import CHOICE, parameter_name
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
-    from bigdl.nano.automl.hpo.space import Int, Real
+    from bigdl.nano.automl.hpo.ranges import Int, Real
 
 _Condition = tuple[Any, Any]  # a choice's hyperparameter and the label under which something is active
 
@@ -24,7 +24,8 @@ def configuration_space(thing: Lazy) -> ConfigurationSpace:
 
 
 def _add(space: ConfigurationSpace, thing: Any, place: Place, condition: _Condition | None) -> None:
-    from bigdl.nano.automl.hpo.space import Categorical, SimpleSpace
+    from bigdl.nano.automl.hpo.basis import SimpleSpace
+    from bigdl.nano.automl.hpo.choices import Categorical
 
     if isinstance(thing, SimpleSpace):
         name = parameter_name(place.path, None) or type(thing).__name__.lower()

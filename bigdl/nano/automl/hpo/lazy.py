@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from bigdl.nano.automl.hpo.space import Parameter
+    from bigdl.nano.automl.hpo.basis import Parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,11 @@ class Lazy(ABC):
         """What it is made of, in every version, and where that stands."""
 
 
+def lazy_of(thing: Any) -> Any:
+    """What a thing stands for in a recipe: itself, or what its ``__lazy__()`` gives (a searchable model)."""
+    return thing.__lazy__() if hasattr(type(thing), "__lazy__") else thing
+
+
 class Build:
     """One making of a recipe. ``last`` holds, by parameter name, the definition that counts for all."""
 
@@ -65,6 +70,7 @@ class Build:
 
     def resolve(self, thing: Any, place: Place = ROOT) -> Any:
         """The thing with everything lazy in it made real; what holds nothing lazy comes back as it is."""
+        thing = lazy_of(thing)
         if isinstance(thing, Lazy):
             return thing.resolve(self, place)
         return mapped(thing, lambda part, key: self.resolve(part, place.at(key)))
@@ -116,6 +122,7 @@ def _is_sequence(thing: Any) -> bool:
 
 def parts_of(thing: Any, place: Place) -> Iterator[tuple[Any, Place]]:
     """What something lazy, or a plain container, is made of."""
+    thing = lazy_of(thing)
     if isinstance(thing, Lazy):
         yield from thing.parts(place)
     elif isinstance(thing, dict):
@@ -133,6 +140,7 @@ def walk(thing: Any, place: Place = ROOT) -> Iterator[tuple[Any, Place, Any]]:
     stack: list[tuple[Any, Place, Any]] = [(thing, place, None)]
     while stack:
         here, where, owner = stack.pop()
+        here = lazy_of(here)
         if isinstance(here, Lazy):
             if (id(here), where) in seen:
                 continue

@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from bigdl.nano.automl.hpo.basis import NestedSpace, Space, text_of
 from bigdl.nano.automl.hpo.lazy import ROOT, Build, Lazy, Place, is_lazy, mapped, parts_of
-from bigdl.nano.automl.hpo.space import NestedSpace, Space, text_of
 
 
 class LazyObject(NestedSpace):

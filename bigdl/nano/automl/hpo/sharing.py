@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bigdl.nano.automl.hpo.basis import Parameter, SimpleSpace
+from bigdl.nano.automl.hpo.choices import Categorical
+from bigdl.nano.automl.hpo.lazy import ROOT, Place, walk
 from bigdl.nano.automl.hpo.naming import SPLITTER
-from bigdl.nano.automl.hpo.space import Parameter, parameters_in
 from bigdl.nano.automl.hpo.values import shown
+
+
+def parameters_in(thing: Any, place: Place = ROOT) -> Iterator[tuple[str, Parameter, Any]]:
+    """Every parameter that a recipe may ask for: its name, a definition, and what that is an argument of."""
+    for part, where, owner in walk(thing, place):
+        if isinstance(part, SimpleSpace | Categorical):
+            yield part.parameter_at(where), part, owner  # type: ignore[misc]
 
 
 class SharedParameterWarning(UserWarning):

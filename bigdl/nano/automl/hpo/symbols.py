@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bigdl.nano.automl.hpo.basis import Space
 from bigdl.nano.automl.hpo.lazy import ROOT, Build, Lazy, Place, parts_of
-from bigdl.nano.automl.hpo.space import Space
 
 _created = itertools.count()
 

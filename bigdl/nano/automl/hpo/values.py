@@ -11,7 +11,10 @@ from bigdl.nano.automl.hpo.naming import CHOICE, SPLITTER
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-    from bigdl.nano.automl.hpo.space import Parameter
+    from bigdl.nano.automl.hpo.basis import Parameter
+
+
+_OTHER_CHOICES = "does not support dynamic value space"  # Optuna's words
 
 
 class TrialValues:
@@ -21,8 +24,16 @@ class TrialValues:
         self._trial = trial
 
     def value(self, name: str, parameter: Parameter) -> Any:
-        """Suggest it."""
-        return parameter.suggest(self._trial, name)
+        """Suggest it. ``ValueError``: in earlier trials of the study it had other choices."""
+        try:
+            return parameter.suggest(self._trial, name)
+        except ValueError as error:
+            if _OTHER_CHOICES not in str(error):
+                raise
+            raise ValueError(
+                f"'{shown(name)}' had other choices than {parameter} in earlier trials, and Optuna keeps the "
+                "choices of a study; search under another study_name, or without resume"
+            ) from None
 
 
 class StoredValues:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from bigdl.nano.automl.hpo.choices import Categorical
+from bigdl.nano.automl.hpo.containers import Dict, List
 from bigdl.nano.automl.hpo.lazy import Build, Lazy, Place, mapped, walk
 from bigdl.nano.automl.hpo.objects import Arguments, LazyObject
-from bigdl.nano.automl.hpo.space import Categorical, Dict, List
 from bigdl.nano.automl.hpo.symbols import Call
 from bigdl.nano.automl.tf.copies import copier_of
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bigdl.nano.automl.hpo.lazy import Build, Lazy, Place, Values
+from bigdl.nano.automl.hpo.lazy import Lazy, Values, lazy_of
 from bigdl.nano.automl.hpo.objects import (
     Arguments,
     LazyObject,
@@ -14,8 +14,7 @@ from bigdl.nano.automl.hpo.objects import (
     SearchableFunction,
     name_of,
 )
-from bigdl.nano.automl.hpo.sharing import last_definitions
-from bigdl.nano.automl.hpo.space import parameters_in
+from bigdl.nano.automl.hpo.sharing import last_definitions, parameters_in
 from bigdl.nano.automl.hpo.symbols import has_symbol, record
 from bigdl.nano.automl.hpo.values import DefaultValues, StoredValues, shown
 from bigdl.nano.automl.tf.build import KerasBuild
@@ -34,7 +33,7 @@ class NotReadyError(AttributeError, ValueError):
     """The model is not made: its search has not been run."""
 
 
-class SearchableModel(Lazy):
+class SearchableModel:
     """What ``Sequential``, ``Model`` and ``@hpo.tfmodel()`` classes make.
 
     ``compile``, ``search``, ``search_summary``, ``end_search`` and ``fit`` are its own. All else
@@ -54,13 +53,9 @@ class SearchableModel(Lazy):
 
     # In a recipe
 
-    def resolve(self, build: Build, place: Place) -> Any:
-        """A Keras model, as a part of another one."""
-        return build.resolve(self._recipe, place)
-
-    def parts(self, place: Place) -> Iterator[tuple[Any, Place]]:
-        """The recipe."""
-        yield self._recipe, place
+    def __lazy__(self) -> Lazy:
+        """What it is as a part of another model."""
+        return self._recipe
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Use it as a layer of a functional model; on data, call the Keras model."""
@@ -198,12 +193,16 @@ class SearchableModel(Lazy):
         return self._made
 
     def _refuse_spaces(self, asked: str) -> None:
-        names = sorted({shown(name) for one in self._recipes() for name, _, _ in parameters_in(one)})
+        names = self._open_names()
         if names:
             raise NotReadyError(
                 f"{asked}: nothing has been chosen for {', '.join(names)}; call search(...) first, or give "
                 "values in place of search spaces."
             )
+
+    def _open_names(self) -> list[str]:
+        """The names of all that is to be chosen."""
+        return sorted({shown(name) for one in self._recipes() for name, _, _ in parameters_in(one)})
 
     def _recipes(self) -> list[Lazy]:
         fitting = self._searched.fitting if self._searched is not None else None
@@ -238,7 +237,8 @@ class SearchableModel(Lazy):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if name == "keras_model":  # the property raised an AttributeError of ours: say it again
             return self._keras_model(name)
-        if self._made is None and self._searched is None and not hasattr(self._kind, name):
+        is_open = self._made is None and self._searched is None and bool(self._open_names())
+        if is_open and not hasattr(self._kind, name):
             raise AttributeError(f"{self!r} has no attribute {name!r}; neither has {self._kind.__name__}.")
         return getattr(self._keras_model(name), name)
 
@@ -312,7 +312,7 @@ def _refuse_what_is_no_layer(layer: Any) -> None:
 
     if isinstance(layer, SearchableFunction | Searchable):
         raise TypeError(f"{layer.__name__} is no layer yet; call it: {layer.__name__}(…).")
-    if not isinstance(layer, Lazy | keras.layers.Layer | keras.KerasTensor):
+    if not isinstance(lazy_of(layer), Lazy | keras.layers.Layer | keras.KerasTensor):
         raise TypeError(f"{layer!r} is no layer.")
 
 

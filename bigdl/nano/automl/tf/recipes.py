@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from bigdl.nano.automl.hpo.basis import Space
 from bigdl.nano.automl.hpo.lazy import ROOT, Build, Lazy, Place, parts_of
 from bigdl.nano.automl.hpo.objects import LazyObject
-from bigdl.nano.automl.hpo.space import Space
 from bigdl.nano.automl.hpo.symbols import Symbol, symbols_in
 from bigdl.nano.automl.tf.tensors import is_input
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bigdl.nano.automl.hpo.lazy import is_lazy
 from bigdl.nano.automl.hpo.objects import Arguments
-from bigdl.nano.automl.tf.weights import TemporaryFolder, load
+from bigdl.nano.automl.tf.weights import FOLDER, TemporaryFolder, load
 
 if TYPE_CHECKING:
     import optuna
@@ -25,6 +26,7 @@ class Searched:
     summary: Summary
     fitting: Arguments
     sample: Mapping[str, Any] | None = field(repr=False)
+    keeps_best: bool = False  # it was asked to keep weights
     folders: tuple[Path, ...] = ()  # where weights may be
     keeper: TemporaryFolder | None = None  # of weights, for as long as this is needed
 
@@ -63,11 +65,26 @@ class Searched:
         return Arguments({key: value for key, value in self.fitting.kwargs.items() if is_lazy(value)})
 
     def load_weights(self, model: Any, trial: FrozenTrial) -> bool:
-        """Set the weights that were kept of the trial; False when there are none."""
-        weights = load(self.folders, trial)
+        """Set the weights that were kept of the trial; False when there are none.
+
+        Those of earlier runs, which other programs may have made, lie beside the folder of the last one.
+        """
+        weights = load([*self.folders, *self._of_earlier_runs()], trial)
         if weights is None:
+            self._say_that_there_are_none(trial)
             return False
         if not model.built and self.sample is not None:
             model.evaluate(**self.sample, verbose=0)
         model.set_weights(weights)
         return True
+
+    def _of_earlier_runs(self) -> list[Path]:
+        run_dir = self.summary.run_dir
+        return sorted(run_dir.parent.glob(f"run-*/{FOLDER}")) if run_dir is not None else []
+
+    def _say_that_there_are_none(self, trial: FrozenTrial) -> None:
+        if self.keeps_best and trial in self.summary.best_trials:
+            warnings.warn(
+                f"No weights are kept of trial {trial.number}: the model is untrained.",
+                stacklevel=4,
+            )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bigdl.nano.automl.hpo.basis import Parameter
 from bigdl.nano.automl.hpo.lazy import Lazy
 from bigdl.nano.automl.hpo.objects import Arguments
 from bigdl.nano.automl.hpo.sharing import last_definitions, warn_of_shared_names
-from bigdl.nano.automl.hpo.space import Parameter
 from bigdl.nano.automl.tf.data import DATA, FitData
 from bigdl.nano.automl.tf.kept import keep, kept
 from bigdl.nano.automl.tf.objective import Callbacks, KerasObjective
@@ -19,6 +20,7 @@ from bigdl.nano.automl.tf.probing import probe
 from bigdl.nano.automl.tf.searched import Searched
 from bigdl.nano.automl.tf.targets import Targets, choose_directions, choose_targets, require_reported
 from bigdl.nano.automl.tf.weights import FOLDER, TemporaryFolder, remove_beaten
+from orchestrator.storage.attempts import CAUSE
 
 if TYPE_CHECKING:
     from orchestrator import Summary
@@ -84,7 +86,8 @@ def search(subject: Subject, request: Request, earlier: Searched | None) -> Sear
         **options.for_orchestrator(request.n_parallels, definitions),
     )
     folders = _folders(summary, keeper, earlier if request.resume else None, options.keep_best)
-    return Searched(summary, fitting, data.sample(), folders, keeper)
+    _say_if_none_is_complete(summary)
+    return Searched(summary, fitting, data.sample(), options.keep_best, folders, keeper)
 
 
 def _where(
@@ -172,3 +175,12 @@ def _folders(
         for folder in folders:
             remove_beaten(folder, summary.study)
     return tuple(folders)
+
+
+def _say_if_none_is_complete(summary: Summary) -> None:
+    """A run of few trials ends well although all of them failed: what they failed of is to be seen."""
+    if not summary.only_failures:
+        return
+    last = [trial for trial in summary.trials if trial.state.name == "FAIL"][-1]
+    cause = str(last.system_attrs.get(CAUSE, "see the logs of the run")).rstrip(".")
+    warnings.warn(f"No trial of the search is complete. Trial {last.number}: {cause}.", stacklevel=4)
