@@ -5,10 +5,11 @@ from __future__ import annotations
 import numbers
 import operator
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bigdl.nano.automl.hpo.basis import NestedSpace, text_of
+from bigdl.nano.automl.hpo.basis import text_of
+from bigdl.nano.automl.hpo.containers import Items
 from bigdl.nano.automl.hpo.lazy import Build, Place, is_lazy
 from bigdl.nano.automl.hpo.naming import CHOICE, parameter_name
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
 
-class Categorical(NestedSpace):
+class Categorical(Items):
     """One of several things: plain values, layers, or spaces, of which only the chosen one is sampled.
 
     Plain values (text, numbers, booleans, None) are stored as they are, if they all are plain; else what is
@@ -24,10 +25,9 @@ class Categorical(NestedSpace):
     """
 
     def __init__(self, *data: Any, prefix: str | None = None, default: Any = None) -> None:
-        super().__init__(prefix)
+        super().__init__(data, prefix)
         if not data:
             raise ValueError("A Categorical needs at least one choice.")
-        self.data = list(data)
         self.labels = _labels(self.data)
         self._default = 0 if default is None else self._index_of(default)
 
@@ -94,25 +94,11 @@ class Categorical(NestedSpace):
             return self.data[index]
         return chosen if has_symbol(chosen) else build.twin(chosen, self)
 
-    def parts(self, place: Place) -> Iterator[tuple[Any, Place]]:
-        """The choices."""
-        here = place.under(self.prefix)
-        return ((choice, here.at(index)) for index, choice in enumerate(self.data))
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Use the chosen layer in a functional model; its parameters are named below ``layer``."""
         from bigdl.nano.automl.hpo.symbols import record
 
         return record(self, args, kwargs)
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.data[index]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.data)
 
     def __repr__(self) -> str:
         return f"Categorical({', '.join(map(repr, self.labels))})"

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bigdl.nano.automl.hpo.basis import NestedSpace, text_of
 from bigdl.nano.automl.hpo.lazy import Build, Place
 
 
-class List(NestedSpace):
-    """A list, some items of which are spaces; they are named by their index."""
+class Items(NestedSpace):
+    """A space over several things in a row, which are named by their index."""
 
-    def __init__(self, *data: Any, prefix: str | None = None) -> None:
+    def __init__(self, data: Iterable[Any], prefix: str | None) -> None:
         super().__init__(prefix)
         self.data = list(data)
-
-    def resolve(self, build: Build, place: Place) -> list[Any]:
-        """The list with everything in it made real."""
-        return [build.resolve(item, its) for item, its in self.parts(place)]
 
     def parts(self, place: Place) -> Iterator[tuple[Any, Place]]:
         """The items."""
@@ -33,6 +29,17 @@ class List(NestedSpace):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.data)
+
+
+class List(Items):
+    """A list, some items of which are spaces."""
+
+    def __init__(self, *data: Any, prefix: str | None = None) -> None:
+        super().__init__(data, prefix)
+
+    def resolve(self, build: Build, place: Place) -> list[Any]:
+        """The list with everything in it made real."""
+        return [build.resolve(item, its) for item, its in self.parts(place)]
 
     def __repr__(self) -> str:
         return f"List({', '.join(map(text_of, self.data))})"
