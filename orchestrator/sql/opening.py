@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import time
@@ -22,11 +23,13 @@ from orchestrator.sql.database import Database
 from orchestrator.sql.driver import way_to
 from orchestrator.sql.failures import said
 from orchestrator.sql.patience import Patience
+from orchestrator.sql.turns import Turn
 from orchestrator.storage_url import masked, scrubbed, sqlite_path
 
 T = TypeVar("T")
 
 _CREATION_S = 30.0
+_creating = Turn()
 # What Optuna's tables (foreign keys, indexes, its migrations) and ours need.
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "INDEX", "REFERENCES")
 OPTUNA_TABLES = (*schema.optuna_tables.tables, "version_info", "alembic_version")
@@ -101,13 +104,15 @@ def _comparing_texts_exactly() -> Iterator[None]:
     A database's own default may be latin1, where names of other alphabets cannot be stored.
     """
     tables = (*BaseModel.metadata.tables.values(), *schema.nano_tables.tables.values())
-    for table in tables:
-        table.dialect_kwargs.update(mysql_charset="utf8mb4", mysql_collate="utf8mb4_bin")
-    try:
-        yield
-    finally:
+    texts = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+    with _creating:  # the descriptions of the tables belong to all threads
         for table in tables:
-            del table.dialect_kwargs["mysql_charset"], table.dialect_kwargs["mysql_collate"]
+            table.dialect_kwargs.update(texts)
+        try:
+            yield
+        finally:
+            for table, name in itertools.product(tables, texts):
+                table.dialect_kwargs.pop(name, None)
 
 
 def lacks_right(error: exc.DBAPIError) -> bool:

@@ -4,6 +4,7 @@ import gc
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -117,3 +118,30 @@ def test_a_sample_is_one_row_of_everything_and_uses_nothing_up():
     assert [part.shape for part in sample["x"]] == [(1, 2), (1, 3)]
     assert sample["y"].shape == sample["sample_weight"].shape == (1,)
     assert FitData.of({"x": iter([1])}).sample() is None
+
+
+@pytest.mark.parametrize("kind", ["series", "frame", "mixed"])
+def test_tables_of_pandas_are_split_and_trained_on_as_keras_does(kind):
+    x, y = digits(120)
+    frame, column = pd.DataFrame(x), pd.Series(y)
+    given = {
+        "series": {"x": x, "y": column},
+        "frame": {"x": frame, "y": y},
+        "mixed": {"x": frame, "y": column, "sample_weight": np.ones(len(y))},
+    }[kind]
+    given["validation_split"] = 0.25
+    data = FitData.of(given)
+    assert data.sample() is not None
+    assert_same(trained(data.arguments()), trained(given))
+
+
+def test_tensors_of_text_travel_as_text():
+    data = FitData.of({"x": tf.constant([["ein"], ["zw\u00f6lf"]]), "y": np.ones(2)})
+    assert data.given["x"].tolist() == [["ein"], ["zw\u00f6lf"]]
+
+
+def test_ragged_tensors_stay_here():
+    data = FitData.of({"x": tf.ragged.constant([[1, 2], [3]]), "y": np.ones(2), "validation_split": 0.5})
+    assert data.unsendable() == "x is a ragged tensor"
+    assert isinstance(data.arguments()["x"], tf.RaggedTensor)
+    assert data.sample() is None

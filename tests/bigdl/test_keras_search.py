@@ -190,7 +190,7 @@ def test_the_kept_weights_are_those_of_the_epoch_that_counts():
 def test_kept_weights_go_with_the_model():
     model = dense()
     searched(model, 1, keep_best=True)
-    folder = model._searched.keeper.path
+    (folder,) = model._searched.folders
     assert list(folder.glob("*.npz"))
     del model
     gc.collect()
@@ -558,3 +558,68 @@ def test_attributes_of_the_users_model_are_the_users():
     model = Parted(3)
     assert list(model.parts) == ["hidden", 3]
     assert model.resolve == 3
+
+
+# What holds for the whole program
+
+
+@pytest.fixture
+def half_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.usefixtures("half_precision")
+def test_the_policy_of_mixed_precision_holds_in_trials_and_afterwards():
+    seen = []
+
+    class Policy(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append(self.model.layers[0].dtype_policy.name)
+
+    model = dense()
+    searched(model, 2, callbacks=lambda: [Policy()])
+    assert seen == ["mixed_float16"] * 2
+    assert keras.config.dtype_policy().name == "mixed_float16"
+    x, y = digits(32)
+    model.fit(x, y, verbose=0)
+    assert model.layers[0].dtype_policy.name == "mixed_float16"
+
+
+@pytest.mark.parametrize(
+    "metric", [keras.metrics.SparseTopKCategoricalAccuracy(3, name="top3"), "lazy"], ids=["object", "lazy"]
+)
+def test_the_default_target_is_the_first_metric_also_of_objects(metric):
+    if metric == "lazy":
+        metric = hpo.obj()(keras.metrics.SparseTopKCategoricalAccuracy)(k=3, name="top3")
+    study = searched(dense(metrics=[metric]), 1, direction="maximize")
+    assert study.best_value == pytest.approx(study.trials[0].user_attrs["history"]["val_top3"][-1])
+
+
+def test_a_callback_that_cannot_be_copied_is_refused_with_the_way_out():
+    import threading
+
+    class Locked(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.lock = threading.Lock()
+
+    with pytest.raises(TypeError, match=r"Callback Locked cannot be copied .*callbacks=lambda: \[Locked"):
+        searched(dense(), 1, callbacks=[Locked()])
+    assert len(searched(dense(), 1, callbacks=lambda: [Locked()]).trials) == 1
+
+
+def test_a_searched_model_says_what_can_be_saved():
+    import copy
+
+    model = dense()
+    assert copy.deepcopy(model)._name == model._name
+    searched(model, 1)
+    with pytest.raises(TypeError, match="cannot be copied or pickled; keras_model"):
+        copy.deepcopy(model)
+
+
+def test_choices_may_be_numbers_of_numpy():
+    study = searched(dense(units=space.Categorical(*np.array([4, 8]))), 1)
+    assert study.trials[0].state is TrialState.COMPLETE

@@ -35,6 +35,7 @@ class InTheWorker(keras.callbacks.Callback):
         self.trial.set_user_attr("pid", os.getpid())
         self.trial.set_user_attr("cpus", sorted(os.sched_getaffinity(0)))
         self.trial.set_user_attr("threads", os.environ["TF_NUM_INTRAOP_THREADS"])
+        self.trial.set_user_attr("keras", [keras.config.image_data_format(), keras.config.epsilon()])
 
 
 def in_the_worker(trial):
@@ -184,6 +185,17 @@ def test_more_workers_than_cores_get_one_thread_each_and_a_warning(capfd):
     study = searched(dense(), n, n_parallels=n, callbacks=in_the_worker, show_progress_bar=True)
     assert {trial.user_attrs["threads"] for trial in study.trials} == {"1"}
     assert capfd.readouterr().err.count("Warning:") == 1
+
+
+def test_workers_have_the_callers_settings_of_keras():
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_epsilon(1e-5)
+    try:
+        study = searched(dense(), 1, storage="sqlite:///s.db", callbacks=in_the_worker)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_epsilon(1e-7)
+    assert study.trials[0].user_attrs["keras"] == ["channels_first", 1e-5]
 
 
 def test_a_width_that_is_none_is_refused():

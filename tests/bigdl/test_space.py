@@ -315,7 +315,7 @@ def test_plain_choices_are_stored_as_themselves() -> None:
         assert type(stored) is type(value.units)
 
 
-def test_enumerations_and_numbers_of_numpy_are_stored_as_plain_values_and_handed_over_as_they_are() -> None:
+def test_enumerations_and_numbers_of_numpy_are_stored_as_plain_values() -> None:
     choices = [Colour.RED, Size.BIG, np.int64(7), np.float64(0.5), np.float32(0.25)]
     one = Lazy(units=space.Categorical(*choices))
     stored = {}
@@ -324,7 +324,7 @@ def test_enumerations_and_numbers_of_numpy_are_stored_as_plain_values_and_handed
         stored[label] = value.units
         assert type(label) in (str, int, float)
     assert stored == {"red": Colour.RED, 64: Size.BIG, 7: np.int64(7), 0.5: 0.5, 0.25: 0.25}
-    assert type(stored[7]) is np.int64
+    assert type(stored[7]) is int
 
 
 def test_the_chosen_space_hands_over_its_value() -> None:

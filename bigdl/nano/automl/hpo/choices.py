@@ -6,6 +6,7 @@ import numbers
 import operator
 import random
 from collections.abc import Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from bigdl.nano.automl.hpo.basis import text_of
@@ -29,6 +30,8 @@ class Categorical(Items):
         if not data:
             raise ValueError("A Categorical needs at least one choice.")
         self.labels = _labels(self.data)
+        if _are_plain(self.data):
+            self.data = list(map(_as_given, self.data, self.labels))
         self._default = 0 if default is None else self._index_of(default)
 
     def _index_of(self, value: Any) -> int:
@@ -104,9 +107,18 @@ class Categorical(Items):
         return f"Categorical({', '.join(map(repr, self.labels))})"
 
 
+def _as_given(item: Any, label: Any) -> Any:
+    """What is handed over for a plain choice: numbers of numpy as plain ones, which Keras asks for."""
+    return item if isinstance(item, Enum) else label
+
+
+def _are_plain(data: Sequence[Any]) -> bool:
+    return all(item is None or isinstance(item, bool | str | numbers.Real) for item in data)
+
+
 def _labels(data: Sequence[Any]) -> list[Any]:
     """What is stored for each choice."""
-    if all(item is None or isinstance(item, bool | str | numbers.Real) for item in data):
+    if _are_plain(data):
         plain = [_plain(item) for item in data]
         for i, item in enumerate(plain):
             if item in plain[:i]:

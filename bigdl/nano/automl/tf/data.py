@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,8 @@ class FitData:
                 return f"{name} is a tf.data.Dataset"
             if hasattr(value, "__next__"):
                 return f"{name} is a generator"
+            if any(hasattr(leaf, "row_splits") for leaf in _leaves(value)):
+                return f"{name} is a ragged tensor"
         return None
 
 
@@ -90,10 +92,17 @@ def _is_sequence(value: Any) -> bool:
 
 
 def _is_all_arrays(given: Mapping[str, Any]) -> bool:
-    leaves: list[Any] = []
-    for name in ("x", "y", "sample_weight"):
-        _map(leaves.append, given.get(name))
+    leaves = [leaf for name in ("x", "y", "sample_weight") for leaf in _leaves(given.get(name))]
     return bool(leaves) and all(isinstance(leaf, np.ndarray) and leaf.ndim for leaf in leaves)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """All that is not None in nested lists, tuples and dictionaries."""
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)
+    elif value is not None:
+        yield value
 
 
 def _map(change: Any, value: Any) -> Any:
@@ -111,23 +120,30 @@ def _map(change: Any, value: Any) -> Any:
 
 
 def _converted(value: Any) -> Any:
-    """Tensors as arrays, and floating-point numbers as Keras would convert them."""
+    """Tensors and tables as arrays, and floating-point numbers as Keras would convert them."""
     import keras
 
     def as_keras_has_it(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         floats = array.dtype.kind == "f" and array.dtype.name != keras.config.floatx()
         return array.astype(keras.config.floatx()) if floats else array
 
-    return _map(as_keras_has_it, _map_tensors(value))
+    return _map(as_keras_has_it, _as_arrays(value))
 
 
-def _map_tensors(value: Any) -> Any:
+def _as_arrays(value: Any) -> Any:
+    """Tensors, and tables and columns of pandas, as arrays: what Keras makes of them, but able to travel."""
     if isinstance(value, dict):
-        return {key: _map_tensors(item) for key, item in value.items()}
+        return {key: _as_arrays(item) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_map_tensors(item) for item in value)
-    is_tensor = hasattr(value, "numpy") and hasattr(value, "shape") and not isinstance(value, np.ndarray)
-    return np.asarray(value.numpy()) if is_tensor else value
+        return type(value)(_as_arrays(item) for item in value)
+    if hasattr(value, "iloc") and hasattr(value, "to_numpy"):
+        array = value.to_numpy()
+        return array[:, None] if array.ndim == 1 else array
+    is_dense = hasattr(value, "numpy") and hasattr(value, "shape") and not hasattr(value, "row_splits")
+    if isinstance(value, np.ndarray) or not is_dense:
+        return value
+    array = np.asarray(value.numpy())
+    return np.char.decode(array.astype(bytes), "utf-8").astype(object) if array.dtype.kind == "O" else array
 
 
 def _split(given: Mapping[str, Any], fraction: float) -> dict[str, Any]:

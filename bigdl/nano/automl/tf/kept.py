@@ -20,6 +20,7 @@ class Kept(Lazy):
 
     def __init__(self, thing: Any) -> None:
         self.label = type(thing).__qualname__
+        self.name = getattr(thing, "name", None)
         self._copy = copier_of(thing)
 
     def resolve(self, build: Build, place: Place) -> Any:

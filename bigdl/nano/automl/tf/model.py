@@ -119,7 +119,7 @@ class SearchableModel:
         - ``tune_callbacks``: called as f(study, trial) after each trial; ``max_retries``: how often a trial
           whose process died is tried again; ``show_progress_bar`` on standard error.
         - ``catch``, ``gc_after_trial``: of Optuna, for old code. Any exception fails its trial alone, and
-          memory is given back after each trial.
+          garbage is collected after each trial; what TensorFlow keeps goes with a worker process.
 
         Raises ``ValueError`` or ``TypeError`` for an argument that does not fit, before anything runs, and
         ``orchestrator.RunFailed`` when the first trials all fail alike.
@@ -247,6 +247,14 @@ class SearchableModel:
             object.__setattr__(self, name, value)
         else:
             setattr(self._keras_model(name), name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._searched is not None:
+            raise TypeError(
+                "A model that was searched holds its study and cannot be copied or pickled; keras_model, the "
+                "Keras model that was made, can be saved."
+            )
+        return self.__dict__
 
     def __repr__(self) -> str:
         return f"<searchable {self._kind.__name__} {self._name!r}>"

@@ -16,8 +16,9 @@ from bigdl.nano.automl.hpo.objects import Arguments
 from bigdl.nano.automl.hpo.values import TrialValues
 from bigdl.nano.automl.tf.build import KerasBuild
 from bigdl.nano.automl.tf.data import FitData
+from bigdl.nano.automl.tf.settings import KerasSettings
 from bigdl.nano.automl.tf.targets import Targets
-from bigdl.nano.automl.tf.weights import FOLDER, keep_if_best
+from bigdl.nano.automl.tf.weights import FOLDER, TemporaryFolder, keep_if_best
 
 if TYPE_CHECKING:
     import optuna
@@ -30,7 +31,7 @@ class KerasObjective:
     """Everything that a trial needs, and nothing that one trial could spoil for the next.
 
     Model, optimizer, losses, metrics and callbacks are made anew for every trial; the data are shared and
-    never written. ``folder`` is where weights are kept when the run writes no files.
+    never written. ``keeper`` is where weights are kept when the run writes no files.
     """
 
     name: str  # of the model
@@ -44,7 +45,8 @@ class KerasObjective:
     prunes: bool
     keeps_best: bool
     verbose: Any
-    folder: Path | None
+    keeper: TemporaryFolder
+    settings: KerasSettings
 
     def __post_init__(self) -> None:
         """Its name for people, as a function has one: the model's, and what is optimised."""
@@ -60,6 +62,7 @@ class KerasObjective:
             random.getrandbits(32)
         )  # from the trial's own stream, which was just begun
         keras.utils.clear_session()
+        self.settings.apply()
         build = KerasBuild(TrialValues(trial), self.definitions)
         model, fitting = self._model(build), build.resolve(self.fitting)
         watch = Watch(trial, self.targets, self.prunes, self.keeps_best)
@@ -94,9 +97,7 @@ class KerasObjective:
 
     def _folder(self, trial: optuna.Trial) -> Path:
         run_dir: Path | None = trial.study.run_dir  # type: ignore[attr-defined]
-        folder = run_dir / FOLDER if run_dir is not None else self.folder
-        assert folder is not None
-        return folder
+        return run_dir / FOLDER if run_dir is not None else self.keeper.path
 
 
 def _called(function: Callable[..., Sequence[Any]], trial: optuna.Trial) -> Sequence[Any]:

@@ -28,7 +28,7 @@ class Searched:
     sample: Mapping[str, Any] | None = field(repr=False)
     keeps_best: bool = False  # it was asked to keep weights
     folders: tuple[Path, ...] = ()  # where weights may be
-    keeper: TemporaryFolder | None = None  # of weights, for as long as this is needed
+    keeper: TemporaryFolder = field(default_factory=TemporaryFolder)  # of weights, while this is needed
 
     @property
     def study(self) -> optuna.Study:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from bigdl.nano.automl.tf.objective import Callbacks, KerasObjective
 from bigdl.nano.automl.tf.options import SearchOptions, split_arguments
 from bigdl.nano.automl.tf.probing import probe
 from bigdl.nano.automl.tf.searched import Searched
+from bigdl.nano.automl.tf.settings import KerasSettings
 from bigdl.nano.automl.tf.targets import Targets, choose_directions, choose_targets, require_reported
 from bigdl.nano.automl.tf.weights import FOLDER, TemporaryFolder, remove_beaten
 from orchestrator.storage.attempts import CAUSE
@@ -64,7 +66,7 @@ def search(subject: Subject, request: Request, earlier: Searched | None) -> Sear
     definitions = last_definitions(*recipes)
     _require_sendable(data, request.n_parallels, where)
     targets = _targets(subject, request, options, data, definitions, callbacks)
-    keeper = TemporaryFolder() if options.keep_best else None
+    keeper = TemporaryFolder()
     objective = KerasObjective(
         subject.name,
         subject.recipe,
@@ -77,7 +79,8 @@ def search(subject: Subject, request: Request, earlier: Searched | None) -> Sear
         options.prunes,
         options.keep_best,
         verbose,
-        keeper.path if keeper else None,
+        keeper,
+        KerasSettings.now(),
     )
     summary = orchestrator.search(
         objective,
@@ -115,7 +118,22 @@ def _callbacks(given: Any) -> Callbacks:
         return ()
     if callable(given) and not hasattr(given, "set_model") and not isinstance(given, Lazy):
         return given  # type: ignore[no-any-return]
-    return tuple(given) if isinstance(given, list | tuple) else (given,)
+    callbacks = tuple(given) if isinstance(given, list | tuple) else (given,)
+    for one in callbacks:
+        _require_copyable(one)
+    return callbacks
+
+
+def _require_copyable(callback: Any) -> None:
+    """Every trial has a copy of its own."""
+    try:
+        copy.deepcopy(callback)
+    except Exception as error:
+        name = type(callback).__name__
+        raise TypeError(
+            f"Callback {name} cannot be copied for each trial ({error}); give a function that makes it: "
+            f"callbacks=lambda: [{name}(...)]."
+        ) from error
 
 
 def _fitting(fit: Mapping[str, Any]) -> Arguments:
@@ -166,15 +184,16 @@ def _targets(
 
 
 def _folders(
-    summary: Summary, keeper: TemporaryFolder | None, earlier: Searched | None, keeps_best: bool
+    summary: Summary, keeper: TemporaryFolder, earlier: Searched | None, keeps_best: bool
 ) -> tuple[Path, ...]:
     """Where weights of the study's trials may be; those that are beaten by now are removed."""
-    own = summary.run_dir / FOLDER if summary.run_dir is not None else keeper.path if keeper else None
-    folders = [*([own] if own is not None else []), *(earlier.folders if earlier is not None else ())]
-    if keeps_best:
-        for folder in folders:
-            remove_beaten(folder, summary.study)
-    return tuple(folders)
+    folders = earlier.folders if earlier is not None else ()
+    if not keeps_best:
+        return folders
+    own = summary.run_dir / FOLDER if summary.run_dir is not None else keeper.path
+    for folder in (own, *folders):
+        remove_beaten(folder, summary.study)
+    return (own, *folders)
 
 
 def _say_if_none_is_complete(summary: Summary) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from bigdl.nano.automl.hpo.objects import LazyObject
+
 Mode = Literal["last", "max", "min", "auto"]
 _VALIDATION = "val_"
 _UP = ("accuracy", "acc", "auc", "precision", "recall", "f1", "f1_score", "fbeta", "iou", "r2_score")
@@ -81,6 +83,8 @@ def _first_name(metrics: Any) -> str:
     first = metrics[0] if isinstance(metrics, list | tuple) and metrics else metrics
     if isinstance(first, str):
         return first
+    if isinstance(first, LazyObject):
+        first = first.default
     name = getattr(first, "name", None) or getattr(first, "__name__", None)
     return name if isinstance(name, str) else "loss"
 

@@ -38,8 +38,8 @@ class SymbolicTensor(Symbol):
     def _refuse(self, who: str) -> NoReturn:
         raise TypeError(
             f"A recorded tensor reached {who} or an ordinary Keras layer. Import layers from "
-            "bigdl.nano.tf.keras.layers, make your own searchable by @hpo.obj(), and call functions as "
-            "hpo.func()(function)(tensor)."
+            "bigdl.nano.tf.keras.layers, make your own searchable by @hpo.obj(), and call functions, and "
+            "models that exist already, as hpo.func()(function)(tensor)."
         )
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,17 @@ _IDENTITY = "trial"
 
 
 class TemporaryFolder:
-    """A folder that is removed with this object, for a search that writes no files otherwise."""
+    """A folder that is made when it is asked for, and removed with this object. It does not travel."""
 
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="nano-hpo-weights-"))
-        weakref.finalize(self, shutil.rmtree, self.path, True)
+    @cached_property
+    def path(self) -> Path:
+        """The folder."""
+        path = Path(tempfile.mkdtemp(prefix="nano-hpo-weights-"))
+        weakref.finalize(self, shutil.rmtree, path, True)
+        return path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TemporaryFolder, ()
 
 
 def keep_if_best(folder: Path, trial: optuna.Trial, values: Sequence[float], weights: Sequence[Any]) -> None:
