@@ -221,6 +221,16 @@ def test_a_resumed_search_may_find_a_better_model_for_fit():
     assert float(model.optimizer.learning_rate) == pytest.approx(study.best_params["learning_rate"])
 
 
+def test_the_weights_of_the_search_before_are_kept_while_it_is_resumed():
+    model = dense(learning_rate=0.02)
+    best = searched(model, 1, epochs=6, keep_best=True).best_value
+    study = searched(model, 1, resume=True, epochs=1, batch_size=300, keep_best=True)
+    assert study.best_trial.number == 0
+    gc.collect()
+    x, y = digits(300)
+    assert model.evaluate(x[240:], y[240:], verbose=0)[1] == pytest.approx(best, abs=1e-6)
+
+
 def test_what_was_never_searched_cannot_be_resumed():
     with pytest.raises(ValueError, match="resume=True: this model has not been searched"):
         searched(dense(), 1, resume=True)

@@ -1,4 +1,4 @@
-"""What all search spaces are: the base classes, and one parameter as a space defines it."""
+"""What all search spaces are: their base classes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import itertools
 import random
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from bigdl.nano.automl.hpo.config_space import configuration_space
 from bigdl.nano.automl.hpo.lazy import Build, Lazy, Place
 from bigdl.nano.automl.hpo.naming import calling_place, parameter_name
+from bigdl.nano.automl.hpo.parameter import Parameter
+from bigdl.nano.automl.hpo.sharing import last_definitions
 from bigdl.nano.automl.hpo.values import DefaultValues, RandomValues, StoredValues, TrialValues
 
 if TYPE_CHECKING:
@@ -19,31 +22,10 @@ if TYPE_CHECKING:
 _created = itertools.count()
 
 
-class Parameter(Protocol):
-    """One parameter of a study, as a space defines it: a number, a boolean or a choice."""
-
-    created: int  # definitions in their order
-    defined_at: str  # file and line
-
-    @property
-    def initial(self) -> Any:
-        """The default, as it is stored."""
-
-    def suggest(self, trial: BaseTrial, name: str) -> Any:
-        """Ask an Optuna trial for it."""
-
-    def draw(self, rng: random.Random) -> Any:
-        """A value by chance, as it is stored."""
-
-    def accepts(self, value: Any) -> bool:
-        """Whether it is a value of this space, as it is stored."""
-
-    def hyperparameter(self, name: str, prefix: str | None) -> Any:
-        """ConfigSpace's hyperparameter for it."""
-
-
 class Space(Lazy):
     """The base of all spaces."""
+
+    is_space = True
 
     def __init__(self, prefix: str | None = None) -> None:
         if prefix is not None and not (isinstance(prefix, str) and prefix):
@@ -65,8 +47,6 @@ class Space(Lazy):
     @property
     def cs(self) -> ConfigurationSpace:
         """The same as ConfigSpace's object, conditions included; needs the package ConfigSpace."""
-        from bigdl.nano.automl.hpo.config_space import configuration_space
-
         return configuration_space(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -118,8 +98,6 @@ class NestedSpace(Space):
 
     def from_trial(self, trial: BaseTrial) -> Any:
         """The value for an Optuna trial, which suggests each parameter: for objectives of one's own."""
-        from bigdl.nano.automl.hpo.sharing import last_definitions
-
         return Build(TrialValues(trial), last_definitions(self)).resolve(self)
 
     def sample(self, **config: Any) -> Any:

@@ -10,9 +10,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from bigdl.nano.automl.hpo.basis import text_of
+from bigdl.nano.automl.hpo.config_space import categorical_hyperparameter
 from bigdl.nano.automl.hpo.containers import Items
 from bigdl.nano.automl.hpo.lazy import Build, Place, is_lazy
 from bigdl.nano.automl.hpo.naming import CHOICE, parameter_name
+from bigdl.nano.automl.hpo.symbols import has_symbol, record
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -24,6 +26,8 @@ class Categorical(Items):
     Plain values (text, numbers, booleans, None) are stored as they are, if they all are plain; else what is
     stored is a short text for each choice.
     """
+
+    is_choice = True
 
     def __init__(self, *data: Any, prefix: str | None = None, default: Any = None) -> None:
         super().__init__(data, prefix)
@@ -65,8 +69,6 @@ class Categorical(Items):
 
     def hyperparameter(self, name: str, prefix: str | None) -> Any:
         """ConfigSpace's hyperparameter for the choice."""
-        from bigdl.nano.automl.hpo.config_space import categorical_hyperparameter
-
         return categorical_hyperparameter(self.labels, self.initial, name, prefix)
 
     def parameter_at(self, place: Place) -> str:
@@ -88,8 +90,6 @@ class Categorical(Items):
 
     def _own(self, build: Build, counts: Categorical, index: int) -> Any:
         """What is chosen; of two choices of layers under one name, each has layers of its own."""
-        from bigdl.nano.automl.hpo.symbols import has_symbol
-
         chosen = counts.data[index]
         if counts is self or not is_lazy(chosen):
             return chosen
@@ -99,8 +99,6 @@ class Categorical(Items):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Use the chosen layer in a functional model; its parameters are named below ``layer``."""
-        from bigdl.nano.automl.hpo.symbols import record
-
         return record(self, args, kwargs)
 
     def __repr__(self) -> str:

@@ -11,8 +11,6 @@ from bigdl.nano.automl.hpo.naming import CHOICE, parameter_name
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
-    from bigdl.nano.automl.hpo.ranges import Int, Real
-
 _Condition = tuple[Any, Any]  # a choice's hyperparameter and the label under which something is active
 
 
@@ -24,17 +22,14 @@ def configuration_space(thing: Lazy) -> ConfigurationSpace:
 
 
 def _add(space: ConfigurationSpace, thing: Any, place: Place, condition: _Condition | None) -> None:
-    from bigdl.nano.automl.hpo.basis import SimpleSpace
-    from bigdl.nano.automl.hpo.choices import Categorical
-
-    if isinstance(thing, SimpleSpace):
-        name = parameter_name(place.path, None) or type(thing).__name__.lower()
-        _enter(space, thing.hyperparameter(name, thing.prefix), condition)
-    elif isinstance(thing, Categorical):
+    if getattr(thing, "is_choice", False):
         own = thing.hyperparameter(parameter_name((*place.path, CHOICE), None), thing.prefix)
         _enter(space, own, condition)
         for (choice, where), label in zip(thing.parts(place), thing.labels, strict=True):
             _add(space, choice, where, (own, label))
+    elif hasattr(thing, "hyperparameter"):
+        name = parameter_name(place.path, None) or type(thing).__name__.lower()
+        _enter(space, thing.hyperparameter(name, thing.prefix), condition)
     else:
         for part, where in parts_of(thing, place):
             _add(space, part, where, condition)
@@ -46,7 +41,7 @@ def _enter(space: ConfigurationSpace, one: Any, condition: _Condition | None) ->
         space.add(_package().EqualsCondition(one, *condition))
 
 
-def float_hyperparameter(space: Real, name: str, prefix: str | None) -> Any:
+def float_hyperparameter(space: Any, name: str, prefix: str | None) -> Any:
     """A range of numbers."""
     meta = {"prefix": prefix}
     if space.lower == space.upper:
@@ -56,7 +51,7 @@ def float_hyperparameter(space: Real, name: str, prefix: str | None) -> Any:
     )
 
 
-def integer_hyperparameter(space: Int, name: str, prefix: str | None) -> Any:
+def integer_hyperparameter(space: Any, name: str, prefix: str | None) -> Any:
     """A range of whole numbers; with a step, which ConfigSpace does not know, an ordered list of them."""
     meta = {"prefix": prefix}
     if space.lower == space.last:

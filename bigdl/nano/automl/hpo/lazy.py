@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from bigdl.nano.automl.hpo.basis import Parameter
+    from bigdl.nano.automl.hpo.parameter import Parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class Values(Protocol):
 
 class Lazy(ABC):
     """What a build makes real: a search space, an object with searchable arguments, a recorded tensor."""
+
+    is_space = False  # what it is is searched, in itself or in its arguments
+    is_choice = False  # it is one of several things
 
     @abstractmethod
     def resolve(self, build: Build, place: Place) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bigdl.nano.automl.hpo.basis import NestedSpace, Space, text_of
 from bigdl.nano.automl.hpo.lazy import ROOT, Build, Lazy, Place, is_lazy, mapped, parts_of
+from bigdl.nano.automl.hpo.symbols import has_symbol, record
 
 
 class LazyObject(NestedSpace):
@@ -43,8 +44,6 @@ class LazyObject(NestedSpace):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Record the call of what it will be."""
-        from bigdl.nano.automl.hpo.symbols import record
-
         return record(self, args, kwargs)
 
     def __repr__(self) -> str:
@@ -118,8 +117,6 @@ class SearchableFunction(Lazy):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Its value, or a recorded call of it."""
-        from bigdl.nano.automl.hpo.symbols import has_symbol, record
-
         if has_symbol((args, kwargs)):
             return record(self.__wrapped__, *checked_arguments(self.__wrapped__, args, kwargs))
         if is_lazy((args, kwargs)):

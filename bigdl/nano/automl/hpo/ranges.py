@@ -7,6 +7,11 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from bigdl.nano.automl.hpo.basis import SimpleSpace
+from bigdl.nano.automl.hpo.config_space import (
+    categorical_hyperparameter,
+    float_hyperparameter,
+    integer_hyperparameter,
+)
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -52,8 +57,6 @@ class Real(SimpleSpace):
 
     def hyperparameter(self, name: str, prefix: str | None) -> Any:
         """ConfigSpace's hyperparameter for it."""
-        from bigdl.nano.automl.hpo.config_space import float_hyperparameter
-
         return float_hyperparameter(self, name, prefix)
 
     def __repr__(self) -> str:
@@ -111,8 +114,6 @@ class Int(SimpleSpace):
 
     def hyperparameter(self, name: str, prefix: str | None) -> Any:
         """ConfigSpace's hyperparameter for it."""
-        from bigdl.nano.automl.hpo.config_space import integer_hyperparameter
-
         return integer_hyperparameter(self, name, prefix)
 
     def __repr__(self) -> str:
@@ -148,8 +149,6 @@ class Bool(SimpleSpace):
 
     def hyperparameter(self, name: str, prefix: str | None) -> Any:
         """ConfigSpace's hyperparameter for it."""
-        from bigdl.nano.automl.hpo.config_space import categorical_hyperparameter
-
         return categorical_hyperparameter([False, True], self._default, name, prefix)
 
     def __repr__(self) -> str:

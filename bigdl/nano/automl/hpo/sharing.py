@@ -7,18 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bigdl.nano.automl.hpo.basis import Parameter, SimpleSpace
-from bigdl.nano.automl.hpo.choices import Categorical
 from bigdl.nano.automl.hpo.lazy import ROOT, Place, walk
 from bigdl.nano.automl.hpo.naming import SPLITTER
+from bigdl.nano.automl.hpo.parameter import Parameter
 from bigdl.nano.automl.hpo.values import shown
 
 
 def parameters_in(thing: Any, place: Place = ROOT) -> Iterator[tuple[str, Parameter, Any]]:
     """Every parameter that a recipe may ask for: its name, a definition, and what that is an argument of."""
     for part, where, owner in walk(thing, place):
-        if isinstance(part, SimpleSpace | Categorical):
-            yield part.parameter_at(where), part, owner  # type: ignore[misc]
+        if hasattr(part, "parameter_at"):
+            yield part.parameter_at(where), part, owner
 
 
 class SharedParameterWarning(UserWarning):

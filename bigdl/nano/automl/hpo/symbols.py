@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bigdl.nano.automl.hpo.basis import Space
 from bigdl.nano.automl.hpo.lazy import ROOT, Build, Lazy, Place, parts_of
 
 _created = itertools.count()
@@ -35,17 +34,19 @@ class Call(Lazy):
 
     @property
     def _place(self) -> Place:
-        """A layer's arguments are named by themselves; a choice of layers is an argument ``layer``."""
-        from bigdl.nano.automl.hpo.objects import LazyObject
-
-        is_choice = isinstance(self.function, Space) and not isinstance(self.function, LazyObject)
-        return ROOT.at("layer") if is_choice else ROOT
+        """Where the function stands."""
+        return place_of_layer(self.function)
 
     def parts(self, place: Place) -> Iterator[tuple[Any, Place]]:
         """The function and the arguments."""
         yield self.function, self._place
         yield from parts_of(self.args, ROOT)
         yield from parts_of(dict(self.kwargs), ROOT)
+
+
+def place_of_layer(layer: Any) -> Place:
+    """A layer's arguments are named by themselves; a choice of layers is an argument ``layer``."""
+    return ROOT.at("layer") if getattr(layer, "is_choice", False) else ROOT
 
 
 class Symbol(Lazy):
@@ -134,7 +135,7 @@ def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> A
             "searchable layer is called on what bigdl.nano.tf.keras.Input and other searchable layers give."
         )
     for arg in args:
-        if isinstance(arg, Space):
+        if isinstance(arg, Lazy) and arg.is_space:
             raise TypeError(f"Give {arg!r} by keyword, so that its parameter has a name.")
     return type(first)(Call(function, args, kwargs))
 
@@ -148,7 +149,7 @@ def symbols_in(thing: Any) -> Iterator[Symbol]:
     """The symbols in plain containers and in choices, without those that they depend on."""
     if isinstance(thing, Symbol):
         yield thing
-    elif not isinstance(thing, Lazy) or isinstance(thing, Space):
+    elif not isinstance(thing, Lazy) or thing.is_space:
         for part, _ in parts_of(thing, ROOT):
             yield from symbols_in(part)
 

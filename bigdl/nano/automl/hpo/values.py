@@ -11,7 +11,7 @@ from bigdl.nano.automl.hpo.naming import CHOICE, SPLITTER
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-    from bigdl.nano.automl.hpo.basis import Parameter
+    from bigdl.nano.automl.hpo.parameter import Parameter
 
 
 _OTHER_CHOICES = "does not support dynamic value space"  # Optuna's words

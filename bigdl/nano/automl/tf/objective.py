@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bigdl.nano.automl.hpo.basis import Parameter
 from bigdl.nano.automl.hpo.lazy import Lazy
 from bigdl.nano.automl.hpo.objects import Arguments
+from bigdl.nano.automl.hpo.parameter import Parameter
 from bigdl.nano.automl.hpo.values import TrialValues
 from bigdl.nano.automl.tf.build import KerasBuild
 from bigdl.nano.automl.tf.data import FitData

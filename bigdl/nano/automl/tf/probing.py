@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bigdl.nano.automl.hpo.basis import Parameter
 from bigdl.nano.automl.hpo.lazy import Lazy
 from bigdl.nano.automl.hpo.objects import Arguments
+from bigdl.nano.automl.hpo.parameter import Parameter
 from bigdl.nano.automl.hpo.values import DefaultValues
 from bigdl.nano.automl.tf.build import KerasBuild
 

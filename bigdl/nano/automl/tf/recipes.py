@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from bigdl.nano.automl.hpo.basis import Space
 from bigdl.nano.automl.hpo.lazy import ROOT, Build, Lazy, Place, parts_of
 from bigdl.nano.automl.hpo.objects import LazyObject
-from bigdl.nano.automl.hpo.symbols import Symbol, symbols_in
+from bigdl.nano.automl.hpo.symbols import Symbol, place_of_layer, symbols_in
 from bigdl.nano.automl.tf.tensors import is_input
 
 
@@ -40,18 +39,14 @@ class SequentialRecipe(Lazy):
         import keras
 
         kwargs = {key: build.resolve(value, ROOT.at(key)) for key, value in self.kwargs.items()}
-        return keras.Sequential([build.resolve(layer, _place_of(layer)) for layer in self.layers], **kwargs)
+        return keras.Sequential(
+            [build.resolve(layer, place_of_layer(layer)) for layer in self.layers], **kwargs
+        )
 
     def parts(self, place: Place) -> Iterator[tuple[Any, Place]]:
         """The layers."""
-        yield from ((layer, _place_of(layer)) for layer in self.layers)
+        yield from ((layer, place_of_layer(layer)) for layer in self.layers)
         yield from parts_of(self.kwargs, ROOT)
-
-
-def _place_of(layer: Any) -> Place:
-    """A layer's arguments are named by themselves; a choice of layers is an argument ``layer``."""
-    is_choice = isinstance(layer, Space) and not isinstance(layer, LazyObject)
-    return ROOT.at("layer") if is_choice else ROOT
 
 
 class FunctionalRecipe(Lazy):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bigdl.nano.automl.hpo.basis import Parameter
 from bigdl.nano.automl.hpo.lazy import Lazy
 from bigdl.nano.automl.hpo.objects import Arguments
+from bigdl.nano.automl.hpo.parameter import Parameter
 from bigdl.nano.automl.hpo.sharing import last_definitions, warn_of_shared_names
 from bigdl.nano.automl.tf.data import DATA, FitData
 from bigdl.nano.automl.tf.kept import keep, kept
@@ -66,7 +66,7 @@ def search(subject: Subject, request: Request, earlier: Searched | None) -> Sear
     definitions = last_definitions(*recipes)
     _require_sendable(data, request.n_parallels, where)
     targets = _targets(subject, request, options, data, definitions, callbacks)
-    keeper = TemporaryFolder()
+    keeper = earlier.keeper if request.resume and earlier is not None else TemporaryFolder()
     objective = KerasObjective(
         subject.name,
         subject.recipe,
