@@ -92,6 +92,9 @@ def test_a_function_gives_every_trial_a_dataset_of_its_own():
     x, y = digits(64)
     data = FitData.of({"x": lambda: tf.data.Dataset.from_tensor_slices((x, y)).batch(16)})
     assert data.arguments()["x"] is not data.arguments()["x"]
+    both = FitData.of({"x": data.given["x"], "validation_data": data.given["x"]})
+    assert both.has_validation
+    assert isinstance(both.arguments()["validation_data"], tf.data.Dataset)
     assert data.unsendable() is None
     assert "accuracy" in trained_on_dataset(data)
 

@@ -147,9 +147,7 @@ class Memory(keras.callbacks.Callback):
     def __init__(self, trial):
         super().__init__()
         self.trial = trial
-
-    def on_train_begin(self, logs=None):
-        self.before = self.own()
+        self.before = self.own()  # Keras takes the data in before the training begins
 
     def on_epoch_end(self, epoch, logs=None):
         self.trial.set_user_attr("grown_mib", self.own() - self.before)

@@ -72,7 +72,10 @@ def test_arguments_beside_an_object_are_refused():
 def test_nothing_is_pruned_unasked():
     assert not SearchOptions(n_trials=1).prunes
     assert not SearchOptions(n_trials=1, pruner=PrunerType.Nop).prunes
-    assert SearchOptions(n_trials=1, pruner=PrunerType.Median).prunes
+    assert not SearchOptions(n_trials=1, pruner="NopPruner").prunes
+    assert not SearchOptions(n_trials=1, pruner=optuna.pruners.NopPruner()).prunes
+    for pruner in (PrunerType.Median, "median", optuna.pruners.MedianPruner, optuna.pruners.MedianPruner()):
+        assert SearchOptions(n_trials=1, pruner=pruner).prunes
 
 
 def test_a_grid_may_name_choices_without_their_suffix():

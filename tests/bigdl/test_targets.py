@@ -115,3 +115,6 @@ def test_the_weights_that_count_are_those_of_the_epoch_that_counts(mode, better)
     targets = Targets(("accuracy",), ("maximize",), mode)
     assert targets.is_better(0.5, None)
     assert targets.is_better(0.4, 0.5) is better
+    nan = float("nan")
+    assert targets.is_better(nan, 0.5) is (mode == "last")
+    assert targets.is_better(0.5, nan)

@@ -69,6 +69,7 @@ class Build:
         self.values = values
         self._last = last or {}
         self._made: dict[int, tuple[Any, Any]] = {}  # by id: the lazy thing (kept alive), and what it became
+        self.is_at_work = False  # on symbols: what one needs is worked off before it
         self._twins: dict[tuple[int, int], Any] = {}  # by the ids of two lazy things of the recipe
 
     def resolve(self, thing: Any, place: Place = ROOT) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from bigdl.nano.automl.hpo.lazy import ROOT, Place, walk
 from bigdl.nano.automl.hpo.naming import SPLITTER
 from bigdl.nano.automl.hpo.parameter import Parameter
-from bigdl.nano.automl.hpo.values import shown
+from orchestrator.names import shown_name
 
 
 def parameters_in(thing: Any, place: Place = ROOT) -> Iterator[tuple[str, Parameter, Any]]:
@@ -34,7 +34,7 @@ def warn_of_shared_names(*recipes: Any) -> None:
     for name, definitions in _definitions(recipes).items():
         if len(definitions) > 1:
             (first, _), (last, owner) = definitions[0], definitions[-1]
-            short = shown(name)
+            short = shown_name(name)
             warnings.warn(
                 f"'{short}' is defined by {first} ({first.defined_at}) and by {last} ({last.defined_at}): "
                 f"they share one parameter and the last one, {last}, counts for both. A prefix parts them: "
@@ -56,6 +56,8 @@ def _definitions(recipes: tuple[Any, ...]) -> Mapping[str, list[tuple[Parameter,
 def _with_prefix(parameter: Parameter, owner: Any, name: str) -> str:
     """``Int(1, 5, prefix='dense_2')``."""
     label = getattr(owner, "label", None)
-    stem = label.rpartition(".")[2].lower() if isinstance(label, str) else shown(name).split(SPLITTER)[-1]
+    stem = (
+        label.rpartition(".")[2].lower() if isinstance(label, str) else shown_name(name).split(SPLITTER)[-1]
+    )
     words = repr(parameter).removesuffix(")")
     return f"{words}{'' if words.endswith('(') else ', '}prefix='{stem}_2')"

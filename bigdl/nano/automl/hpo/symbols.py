@@ -61,7 +61,7 @@ class Symbol(Lazy):
     def resolve(self, build: Build, place: Place) -> Any:
         """What it is in this build; all that it depends on is worked off first, without recursion."""
         if not build.has_made(self):
-            if getattr(build, "_is_at_work", False):
+            if build.is_at_work:
                 raise _Pending(self)
             _work_off(build, self)
         return build.once(self, lambda: None)
@@ -108,7 +108,7 @@ _CIRCLE = (
 def _work_off(build: Build, symbol: Symbol) -> None:
     """Make a symbol and, before it, whatever it asks for. ``ValueError`` when it asks for itself."""
     stack, waiting = [symbol], {id(symbol)}
-    build._is_at_work = True  # type: ignore[attr-defined]
+    build.is_at_work = True
     try:
         while stack:
             top = stack[-1]
@@ -123,7 +123,7 @@ def _work_off(build: Build, symbol: Symbol) -> None:
                 stack.append(pending.symbol)
                 waiting.add(id(pending.symbol))
     finally:
-        build._is_at_work = False  # type: ignore[attr-defined]
+        build.is_at_work = False
 
 
 def record(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

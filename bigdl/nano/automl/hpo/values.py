@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bigdl.nano.automl.hpo.naming import CHOICE, SPLITTER
+from orchestrator.names import shown_name
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -31,8 +31,8 @@ class TrialValues:
             if _OTHER_CHOICES not in str(error):
                 raise
             raise ValueError(
-                f"'{shown(name)}' had other choices than {parameter} in earlier trials, and Optuna keeps the "
-                "choices of a study; search under another study_name, or without resume"
+                f"'{shown_name(name)}' had other choices than {parameter} in earlier trials; Optuna keeps "
+                "the choices of a study; search under another study_name, or without resume"
             ) from None
 
 
@@ -46,12 +46,12 @@ class StoredValues:
     def value(self, name: str, parameter: Parameter) -> Any:
         """Look it up."""
         if name not in self._params:
-            raise ValueError(f"{self._whose}: there is no '{shown(name)}'; the model was changed since.")
+            raise ValueError(f"{self._whose}: there is no '{shown_name(name)}'; the model was changed since.")
         value = self._params[name]
         if not parameter.accepts(value):
             raise ValueError(
-                f"{self._whose}: '{shown(name)}' is {value!r}, and {parameter} has no such value; the model "
-                "was changed since."
+                f"{self._whose}: '{shown_name(name)}' is {value!r}, and {parameter} has no such value; the "
+                "model was changed since."
             )
         return value
 
@@ -73,8 +73,3 @@ class RandomValues:
     def value(self, name: str, parameter: Parameter) -> Any:
         """Draw it."""
         return parameter.draw(self._rng)
-
-
-def shown(name: str) -> str:
-    """A parameter's name for people."""
-    return name.removesuffix(SPLITTER + CHOICE)

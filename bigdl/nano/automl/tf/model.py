@@ -16,10 +16,11 @@ from bigdl.nano.automl.hpo.objects import (
 )
 from bigdl.nano.automl.hpo.sharing import last_definitions, parameters_in
 from bigdl.nano.automl.hpo.symbols import has_symbol, record
-from bigdl.nano.automl.hpo.values import DefaultValues, StoredValues, shown
+from bigdl.nano.automl.hpo.values import DefaultValues, StoredValues
 from bigdl.nano.automl.tf.build import KerasBuild
 from bigdl.nano.automl.tf.kept import keep, kept
 from bigdl.nano.automl.tf.recipes import FunctionalRecipe, SequentialRecipe
+from orchestrator.names import shown_name
 
 if TYPE_CHECKING:
     import optuna
@@ -202,7 +203,7 @@ class SearchableModel:
 
     def _open_names(self) -> list[str]:
         """The names of all that is to be chosen."""
-        return sorted({shown(name) for one in self._recipes() for name, _, _ in parameters_in(one)})
+        return sorted({shown_name(name) for one in self._recipes() for name, _, _ in parameters_in(one)})
 
     def _recipes(self) -> list[Lazy]:
         fitting = self._searched.fitting if self._searched is not None else None

@@ -58,9 +58,8 @@ class KerasObjective:
 
         from bigdl.nano.automl.tf.watching import Watch
 
-        keras.utils.set_random_seed(
-            random.getrandbits(32)
-        )  # from the trial's own stream, which was just begun
+        # Python's own numbers are the trial's: its stream was just begun.
+        keras.utils.set_random_seed(random.getrandbits(32))
         keras.utils.clear_session()
         self.settings.apply()
         build = KerasBuild(TrialValues(trial), self.definitions)

@@ -11,9 +11,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
-from bigdl.nano.automl.hpo.values import shown
+from orchestrator.names import shown_name
 
-_RENAMED = {"n_jobs": "n_parallels", "load_if_exists": "resume", "callbacks_": "tune_callbacks"}
+_RENAMED = {"n_jobs": "n_parallels", "load_if_exists": "resume"}
 _BY_NAME = ("search_space", "fixed_params")  # arguments of samplers that name parameters
 
 
@@ -48,7 +48,11 @@ class SearchOptions:
     @property
     def prunes(self) -> bool:
         """Whether hopeless trials are ended early."""
-        return self.pruner is not None and _plain(self.pruner) not in ("none", "nop")
+        from orchestrator.sampling.named import plain_name
+
+        given = _plain(self.pruner)
+        name = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
+        return given is not None and plain_name(name) != "none"
 
     def for_orchestrator(self, n_parallels: Any, parameters: Iterable[str]) -> dict[str, Any]:
         """The keywords of ``orchestrator.search``; ``parameters`` are the names as they are stored."""
@@ -113,7 +117,7 @@ def _plain(given: Any) -> Any:
 
 def _with_stored_names(arguments: Mapping[str, Any], parameters: Iterable[str]) -> dict[str, Any]:
     """``{"search_space": {"units": …}}`` with the names that are stored: a choice has a suffix."""
-    stored = {shown(name): name for name in parameters}
+    stored = {shown_name(name): name for name in parameters}
     return {
         key: {stored.get(name, name): item for name, item in value.items()} if key in _BY_NAME else value
         for key, value in arguments.items()

@@ -174,13 +174,18 @@ def _targets(
         request.target_metric, request.target_metric_mode, compiled, data.has_validation
     )
     report = probe(subject.recipe, subject.compiling, definitions, data.sample())
-    if report is not None and not report.may_report_more and not callbacks:
+    if report is not None and not report.may_report_more and not _may_add_metrics(callbacks):
         require_reported(names, report.names, data.has_validation)
     natural = report.directions if report is not None else {}
     directions = choose_directions(names, options.direction, options.directions, natural)
     if len(names) > 1 and options.prunes:
         raise ValueError("A search of several metrics cannot be pruned; leave out pruner.")
     return Targets(names, directions, mode)
+
+
+def _may_add_metrics(callbacks: Callbacks) -> bool:
+    """Whether callbacks may put names of their own among what is reported, as those of Keras do not."""
+    return callable(callbacks) or any(not type(one).__module__.startswith("keras.") for one in callbacks)
 
 
 def _folders(

@@ -52,7 +52,9 @@ class Targets:
 
     def is_better(self, value: float, best: float | None) -> bool:
         """Whether an epoch's value of the first metric is the one that counts so far."""
-        return best is None or self.mode == "last" or self._chosen(self.directions[0])([value, best]) != best
+        if best is None or self.mode == "last" or math.isnan(best):
+            return True
+        return not math.isnan(value) and self._chosen(self.directions[0])([value, best]) != best
 
 
 def choose_targets(
