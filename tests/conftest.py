@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+
+from orchestrator.sql.driver import load_driver
 
 # Continuous integration (CI=true) fails when a test is skipped for another reason than these.
 ALLOWED_SKIPS = (
@@ -53,6 +56,7 @@ class MariaDB:
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement as root and return its rows."""
+        load_driver(sa.make_url("mysql://"))  # a test may have loaded TensorFlow before
         import MySQLdb
 
         with closing(
@@ -102,6 +106,7 @@ class MariaDB:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _answers(self) -> bool:
+        load_driver(sa.make_url("mysql://"))  # a test may have loaded TensorFlow before
         import MySQLdb
 
         try:

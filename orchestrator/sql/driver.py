@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +44,7 @@ def way_to(url: str, writes: bool = True) -> Way:
     """
     if url.startswith("sqlite"):
         return Way(url, _of_sqlite(url, writes))
+    load_driver(sa.make_url(url))
     if url.startswith(("mysql", "mariadb")):
         return _to_mysql(url)
     return Way(url, {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}, **_ONE_CONNECTION})
@@ -62,6 +66,38 @@ def _to_mysql(url: str) -> Way:
     # No ping before each use: a connection that is gone is noticed by the first statement, which is repeated.
     arguments |= {**_ONE_CONNECTION, "pool_recycle": 3600, "pool_pre_ping": False}
     return Way(parsed.set(query=query).render_as_string(hide_password=False), arguments)
+
+
+def load_driver(parsed: sa.URL) -> None:
+    """Import the driver of a URL so that it uses the OpenSSL it was built for.
+
+    TensorFlow shows the functions of its own BoringSSL to every library that is loaded after it. A driver
+    bound to those dies of a segmentation fault, or refuses good certificates, once a connection is encrypted.
+    """
+    with _own_libraries_first():
+        parsed.get_dialect().import_dbapi()
+
+
+@contextmanager
+def _own_libraries_first() -> Iterator[None]:
+    """What is imported within finds its functions in the libraries it was linked with before all others.
+
+    A preloaded allocator (jemalloc, tcmalloc) must stay before libc's own, so nothing is changed with one.
+    """
+    if not hasattr(os, "RTLD_DEEPBIND") or not _shows("SSL_CTX_new") or os.environ.get("LD_PRELOAD"):
+        yield
+        return
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
+    try:
+        yield
+    finally:
+        sys.setdlopenflags(flags)
+
+
+def _shows(function: str) -> bool:
+    """Whether some library of this process offers ``function`` to all others."""
+    return hasattr(ctypes.CDLL(None), function)
 
 
 def _timeouts(parsed: sa.URL) -> dict[str, str]:

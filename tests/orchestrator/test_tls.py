@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,3 +144,18 @@ def test_a_run_with_workers_uses_certificates_of_a_relative_path(cli, encrypting
     done = cli("run", "job.py:empty", *words)
     assert done.code == 0, done.err
     assert done.json["counts"] == {"COMPLETE": 2}
+
+
+@pytest.mark.parametrize("mode", ["REQUIRED", "VERIFY_CA"])
+def test_tensorflow_does_not_lend_its_own_tls_to_the_driver(encrypting, mode):
+    """Its library shows BoringSSL's functions to all that are loaded later: a process, TensorFlow first."""
+    url = with_driver(encrypting.create_database(), "mysql", ssl_ca=encrypting.ca, ssl_mode=mode)
+    script = f"""
+import tensorflow
+from tests.orchestrator.test_tls import cipher
+print("cipher", cipher({url!r}))
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"cipher \S+", done.stdout)
