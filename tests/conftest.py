@@ -9,7 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.sql.driver import load_driver
+
+# Before a test loads TensorFlow, or apart from it: see there.
+with suppress(ImportError):
+    load_driver(sa.make_url("mysql://"))
 
 # Continuous integration (CI=true) fails when a test is skipped for another reason than these.
 ALLOWED_SKIPS = (
@@ -56,7 +60,6 @@ class MariaDB:
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement as root and return its rows."""
-        load_driver(sa.make_url("mysql://"))  # a test may have loaded TensorFlow before
         import MySQLdb
 
         with closing(
@@ -106,7 +109,6 @@ class MariaDB:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _answers(self) -> bool:
-        load_driver(sa.make_url("mysql://"))  # a test may have loaded TensorFlow before
         import MySQLdb
 
         try:
