@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from orchestrator.sql.driver import load_driver
 
-# Before a test loads TensorFlow, or apart from it: see there.
+# Tests import MySQLdb themselves, maybe after another one has loaded TensorFlow.
 with suppress(ImportError):
-    load_driver(sa.make_url("mysql://"))
+    load_driver("mysql://")
 
 # Continuous integration (CI=true) fails when a test is skipped for another reason than these.
 ALLOWED_SKIPS = (

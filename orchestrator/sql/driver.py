@@ -44,10 +44,9 @@ def way_to(url: str, writes: bool = True) -> Way:
     """
     if url.startswith("sqlite"):
         return Way(url, _of_sqlite(url, writes))
-    load_driver(sa.make_url(url))
-    if url.startswith(("mysql", "mariadb")):
-        return _to_mysql(url)
-    return Way(url, {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}, **_ONE_CONNECTION})
+    way = _to_mysql(url) if url.startswith(("mysql", "mariadb")) else _to_another(url)
+    load_driver(way.url)
+    return way
 
 
 def _to_mysql(url: str) -> Way:
@@ -68,14 +67,18 @@ def _to_mysql(url: str) -> Way:
     return Way(parsed.set(query=query).render_as_string(hide_password=False), arguments)
 
 
-def load_driver(parsed: sa.URL) -> None:
+def _to_another(url: str) -> Way:
+    return Way(url, {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}, **_ONE_CONNECTION})
+
+
+def load_driver(url: str) -> None:
     """Import the driver of a URL so that it uses the OpenSSL it was built for.
 
     TensorFlow shows the functions of its own BoringSSL to every library that is loaded after it. A driver
     bound to those dies of a segmentation fault, or refuses good certificates, once a connection is encrypted.
     """
     with _own_libraries_first():
-        parsed.get_dialect().import_dbapi()
+        sa.make_url(url).get_dialect().import_dbapi()
 
 
 @contextmanager
@@ -84,7 +87,12 @@ def _own_libraries_first() -> Iterator[None]:
 
     A preloaded allocator (jemalloc, tcmalloc) must stay before libc's own, so nothing is changed with one.
     """
-    if not hasattr(os, "RTLD_DEEPBIND") or not _shows("SSL_CTX_new") or os.environ.get("LD_PRELOAD"):
+    process = ctypes.CDLL(None)  # what its libraries show to each other
+    if (
+        not hasattr(os, "RTLD_DEEPBIND")
+        or not hasattr(process, "SSL_CTX_new")
+        or _address(process.malloc) != _address(ctypes.CDLL("libc.so.6").malloc)
+    ):
         yield
         return
     flags = sys.getdlopenflags()
@@ -95,9 +103,8 @@ def _own_libraries_first() -> Iterator[None]:
         sys.setdlopenflags(flags)
 
 
-def _shows(function: str) -> bool:
-    """Whether some library of this process offers ``function`` to all others."""
-    return hasattr(ctypes.CDLL(None), function)
+def _address(function: Any) -> int | None:
+    return ctypes.cast(function, ctypes.c_void_p).value
 
 
 def _timeouts(parsed: sa.URL) -> dict[str, str]:
