@@ -49,9 +49,9 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[examples]"
 	touch $@
 
-$(VENV)/.test: pyproject.toml | debian $(BIN)/python
+$(VENV)/.test: pyproject.toml .ci/constraints.txt | debian $(BIN)/python
 	@echo "Installing nano-hpo and what its tests need in $(VENV) (some minutes) ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e ".[test]"
 	touch $@ $(VENV)/.demo
 
 $(BIN)/python:

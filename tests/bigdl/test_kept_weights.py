@@ -6,7 +6,7 @@ import numpy as np
 import optuna
 import pytest
 
-from bigdl.nano.automl.tf import weights
+from bigdl.nano.automl.search import weights
 
 
 def test_a_worse_trial_leaves_a_better_one_alone_that_ends_at_the_same_time(

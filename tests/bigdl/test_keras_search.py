@@ -89,7 +89,7 @@ def test_hopeless_trials_are_pruned_and_keep_their_history():
 
 
 def test_a_long_history_is_thinned_and_rounded():
-    from bigdl.nano.automl.tf.watching import compact
+    from bigdl.nano.automl.search.history import compact
 
     stored = compact({"loss": [0.123456789, float("nan")] * 5000, "accuracy": [1.0] * 10_000})
     assert stored["loss"][0] == 0.1234568

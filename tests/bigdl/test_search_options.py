@@ -4,7 +4,10 @@ import optuna
 import pytest
 
 from bigdl.nano.automl.hpo.backend import PrunerType, SamplerType
-from bigdl.nano.automl.tf.options import SearchOptions, split_arguments
+from bigdl.nano.automl.search.options import SearchOptions, split_arguments
+
+OWN = ("resume", "target_metric", "n_parallels")
+SEE = "See help(model.search)."
 
 
 def fit(self, x=None, y=None, batch_size=None, epochs=1):
@@ -12,7 +15,7 @@ def fit(self, x=None, y=None, batch_size=None, epochs=1):
 
 
 def test_arguments_of_the_search_and_of_fit_are_told_apart():
-    options, rest = split_arguments({"n_trials": 3, "x": 1, "epochs": 2, "pruner": None}, fit)
+    options, rest = split_arguments({"n_trials": 3, "x": 1, "epochs": 2, "pruner": None}, fit, OWN, SEE)
     assert (options.n_trials, options.pruner) == (3, None)
     assert rest == {"x": 1, "epochs": 2}
 
@@ -28,14 +31,14 @@ def test_arguments_of_the_search_and_of_fit_are_told_apart():
 )
 def test_an_unknown_argument_is_refused_with_the_nearest_legal_one(word, nearest):
     with pytest.raises(TypeError, match=f"no argument '{word}'. Did you mean {nearest}\\?"):
-        split_arguments({"n_trials": 1, word: 1}, fit)
+        split_arguments({"n_trials": 1, word: 1}, fit, OWN, SEE)
 
 
 def test_a_fit_of_ones_own_that_takes_everything_gets_it():
     def own_fit(self, x, **kwargs):
         """Takes more."""
 
-    assert split_arguments({"n_trials": 1, "augment": True}, own_fit)[1] == {"augment": True}
+    assert split_arguments({"n_trials": 1, "augment": True}, own_fit, OWN, SEE)[1] == {"augment": True}
 
 
 def test_a_search_needs_an_end():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bigdl.nano.automl.tf.targets import (
+from bigdl.nano.automl.search.targets import (
     Targets,
     choose_directions,
     choose_targets,
@@ -92,22 +92,24 @@ def test_directions_that_do_not_fit_are_refused(direction, directions, says):
 @pytest.mark.parametrize(("mode", "score"), [("last", 0.7), ("max", 0.9), ("min", 0.2), ("auto", 0.9)])
 def test_the_mode_says_which_epoch_counts(mode, score):
     targets = Targets(("accuracy",), ("maximize",), mode)
-    assert targets.scores({"accuracy": [0.2, 0.9, 0.7]}) == (score,)
+    assert targets.scores([{"accuracy": one} for one in (0.2, 0.9, 0.7)]) == (score,)
 
 
 def test_auto_is_the_best_epoch_of_each_metric_in_its_direction():
     targets = Targets(("accuracy", "loss"), ("maximize", "minimize"), "auto")
-    assert targets.scores({"accuracy": [0.2, 0.9], "loss": [0.1, 0.3]}) == (0.9, 0.1)
+    assert targets.scores([{"accuracy": 0.2, "loss": 0.1}, {"accuracy": 0.9, "loss": 0.3}]) == (0.9, 0.1)
 
 
 def test_an_epoch_without_a_number_is_not_the_best():
     nan = float("nan")
-    assert Targets(("loss",), ("minimize",), "min").scores({"loss": [nan, 2.0, 3.0]}) == (2.0,)
+    assert Targets(("loss",), ("minimize",), "min").scores([{"loss": one} for one in (nan, 2.0, 3.0)]) == (
+        2.0,
+    )
 
 
 def test_a_training_without_the_metric_is_an_error_that_names_it():
     with pytest.raises(ValueError, match="no metric 'f1'; this model reports loss"):
-        Targets(("f1",), ("maximize",)).scores({"loss": [1.0]})
+        Targets(("f1",), ("maximize",)).scores([{"loss": 1.0}])
 
 
 @pytest.mark.parametrize(("mode", "better"), [("last", True), ("max", False), ("min", True), ("auto", False)])
@@ -118,3 +120,11 @@ def test_the_weights_that_count_are_those_of_the_epoch_that_counts(mode, better)
     nan = float("nan")
     assert targets.is_better(nan, 0.5) is (mode == "last")
     assert targets.is_better(0.5, nan)
+
+
+def test_the_best_epoch_is_one_for_all_metrics():
+    epochs = [{"f1": 0.2, "loss": 0.1}, {"f1": 0.9}, {"f1": float("nan"), "loss": 0.3}]
+    both = Targets(("f1", "loss"), ("maximize", "minimize"), "best")
+    assert both.scores(epochs) == (0.9, 0.1)
+    assert both.scores(epochs[1:]) == (0.9, 0.3)
+    assert Targets((), (), "best").scores(epochs) == ()

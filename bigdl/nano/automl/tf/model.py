@@ -17,6 +17,7 @@ from bigdl.nano.automl.hpo.objects import (
 from bigdl.nano.automl.hpo.sharing import last_definitions, parameters_in
 from bigdl.nano.automl.hpo.symbols import has_symbol, record
 from bigdl.nano.automl.hpo.values import DefaultValues, StoredValues
+from bigdl.nano.automl.search.searched import BEST
 from bigdl.nano.automl.tf.build import KerasBuild
 from bigdl.nano.automl.tf.kept import keep, kept
 from bigdl.nano.automl.tf.recipes import FunctionalRecipe, SequentialRecipe
@@ -25,9 +26,7 @@ from orchestrator.names import shown_name
 if TYPE_CHECKING:
     import optuna
 
-    from bigdl.nano.automl.tf.searched import Searched
-
-_BEST = -1  # use_trial_id of the best trial, as the old system had it
+    from bigdl.nano.automl.tf.searched import KerasSearched
 
 
 class NotReadyError(AttributeError, ValueError):
@@ -48,7 +47,7 @@ class SearchableModel:
         self._kind: Any = kind  # the Keras class that is to be
         self._name = name
         self._compiling: Arguments | None = None
-        self._searched: Searched | None = None
+        self._searched: KerasSearched | None = None
         self._values: Values | None = None  # the parameters of the model that was made
         self._made: Any = None
 
@@ -136,7 +135,7 @@ class SearchableModel:
         """The Optuna study of the search, with all its trials. ``ValueError`` before a search."""
         return self._require_searched().study
 
-    def end_search(self, use_trial_id: int = _BEST, use_kept_weights: bool = True) -> None:
+    def end_search(self, use_trial_id: int = BEST, use_kept_weights: bool = True) -> None:
         """Make the model with the parameters of a trial, by its number; -1 is the best one.
 
         Weights that the search has kept of it (``keep_best=True``) are loaded.
@@ -164,7 +163,7 @@ class SearchableModel:
         ``use_kept_weights`` is False. Raises ``ValueError`` when there are search spaces and no search.
         """
         if use_trial_id is not None or (self._made is None and self._searched is not None):
-            self.end_search(_BEST if use_trial_id is None else use_trial_id, use_kept_weights)
+            self.end_search(BEST if use_trial_id is None else use_trial_id, use_kept_weights)
         model = self._keras_model("fit")
         by_position = list(inspect.signature(model.fit).parameters)[: len(args)]
         searched = {key: value for key, value in self._searched_arguments().items() if key not in by_position}
@@ -228,7 +227,7 @@ class SearchableModel:
             raise ValueError(f"{asked}: the model is not compiled; call compile(...) first.")
         return self._compiling
 
-    def _require_searched(self) -> Searched:
+    def _require_searched(self) -> KerasSearched:
         if self._searched is None:
             raise ValueError("There has been no search; call search(...) first.")
         return self._searched

@@ -14,11 +14,11 @@ from bigdl.nano.automl.hpo.lazy import Lazy
 from bigdl.nano.automl.hpo.objects import Arguments
 from bigdl.nano.automl.hpo.parameter import Parameter
 from bigdl.nano.automl.hpo.values import TrialValues
+from bigdl.nano.automl.search.targets import Targets
+from bigdl.nano.automl.search.weights import FOLDER, TemporaryFolder, keep_if_best
 from bigdl.nano.automl.tf.build import KerasBuild
 from bigdl.nano.automl.tf.data import FitData
 from bigdl.nano.automl.tf.settings import KerasSettings
-from bigdl.nano.automl.tf.targets import Targets
-from bigdl.nano.automl.tf.weights import FOLDER, TemporaryFolder, keep_if_best
 
 if TYPE_CHECKING:
     import optuna
@@ -65,16 +65,17 @@ class KerasObjective:
         build = KerasBuild(TrialValues(trial), self.definitions)
         model, fitting = self._model(build), build.resolve(self.fitting)
         watch = Watch(trial, self.targets, self.prunes, self.keeps_best)
+        followed = watch.followed
         try:
             model.fit(
                 **{"verbose": self._verbose(trial), **self.data.arguments(), **fitting},
                 callbacks=[*self._callbacks(trial, build), watch],
             )
         finally:
-            watch.store()
-        scores = self.targets.scores(watch.history)
+            followed.store()
+        scores = self.targets.scores(followed.epochs)
         if self.keeps_best:
-            keep_if_best(self._folder(trial), trial, scores, watch.weights or model.get_weights())
+            keep_if_best(self._folder(trial), trial, scores, followed.weights or model.get_weights())
         return scores if len(scores) > 1 else scores[0]
 
     def _verbose(self, trial: optuna.Trial) -> Any:

@@ -6,26 +6,30 @@ import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bigdl.nano.automl.hpo.lazy import Lazy
 from bigdl.nano.automl.hpo.objects import Arguments
 from bigdl.nano.automl.hpo.parameter import Parameter
 from bigdl.nano.automl.hpo.sharing import last_definitions, warn_of_shared_names
+from bigdl.nano.automl.search.options import SearchOptions, split_arguments
+from bigdl.nano.automl.search.searched import (
+    cause_of_failures,
+    folders_of_weights,
+    stays_here,
+    study_to_use,
+)
+from bigdl.nano.automl.search.targets import Targets, choose_directions, choose_targets, require_reported
+from bigdl.nano.automl.search.weights import TemporaryFolder
 from bigdl.nano.automl.tf.data import DATA, FitData
 from bigdl.nano.automl.tf.kept import keep, kept
 from bigdl.nano.automl.tf.objective import Callbacks, KerasObjective
-from bigdl.nano.automl.tf.options import SearchOptions, split_arguments
 from bigdl.nano.automl.tf.probing import probe
-from bigdl.nano.automl.tf.searched import Searched
+from bigdl.nano.automl.tf.searched import KerasSearched
 from bigdl.nano.automl.tf.settings import KerasSettings
-from bigdl.nano.automl.tf.targets import Targets, choose_directions, choose_targets, require_reported
-from bigdl.nano.automl.tf.weights import FOLDER, TemporaryFolder, remove_beaten
-from orchestrator.storage.attempts import CAUSE
 
-if TYPE_CHECKING:
-    from orchestrator import Summary
+_WORDS = ("resume", "target_metric", "n_parallels", "target_metric_mode")
+_SEE = "See help(model.search) and help(keras.Model.fit)."
 
 
 @dataclass(frozen=True)
@@ -49,15 +53,15 @@ class Request:
     others: Mapping[str, Any]
 
 
-def search(subject: Subject, request: Request, earlier: Searched | None) -> Searched:
+def search(subject: Subject, request: Request, earlier: KerasSearched | None) -> KerasSearched:
     """Check everything, run the trials, return what came out.
 
     Raises ``ValueError`` or ``TypeError`` (or the orchestrator's ``UserError``) before anything runs.
     """
     import orchestrator
 
-    options, fit = split_arguments(request.others, subject.kind.fit)  # type: ignore[attr-defined]
-    where = _where(subject, request, options, earlier)
+    options, fit = split_arguments(request.others, subject.kind.fit, _WORDS, _SEE)  # type: ignore[attr-defined]
+    where = study_to_use(request.resume, options, earlier, subject.name)
     callbacks = _callbacks(fit.pop("callbacks", None))
     verbose = fit.pop("verbose", None)
     data, fitting = FitData.of(fit), _fitting(fit)
@@ -88,29 +92,18 @@ def search(subject: Subject, request: Request, earlier: Searched | None) -> Sear
         **where,
         **options.for_orchestrator(request.n_parallels, definitions),
     )
-    folders = _folders(summary, keeper, earlier if request.resume else None, options.keep_best)
-    _say_if_none_is_complete(summary)
-    return Searched(summary, fitting, data.sample(), options.keep_best, folders, keeper)
-
-
-def _where(
-    subject: Subject, request: Request, options: SearchOptions, earlier: Searched | None
-) -> dict[str, Any]:
-    """Which study in which storage, and whether it is to go on."""
-    from orchestrator.storage_url import chosen_url
-
-    storage, name = options.storage, options.study_name
-    if not request.resume:
-        return {"storage": storage, "study_name": name or subject.name, "resume": False}
-    if earlier is not None and storage is None:
-        return {"storage": None, "study_name": name, "resume": earlier.summary}
-    if chosen_url(storage, may_be_automatic=True) is None:
-        raise ValueError(
-            "resume=True: this model has not been searched; give storage=URL and study_name=NAME of the "
-            "search to go on with, or leave out resume."
-        )
-    known = earlier.study.study_name if earlier is not None else subject.name
-    return {"storage": storage, "study_name": name or known, "resume": True}
+    folders = folders_of_weights(summary, keeper, earlier if request.resume else None, options.keep_best)
+    cause = cause_of_failures(summary)
+    if cause is not None:
+        warnings.warn(cause, stacklevel=3)
+    return KerasSearched(
+        summary=summary,
+        keeps_best=options.keep_best,
+        folders=folders,
+        keeper=keeper,
+        fitting=fitting,
+        sample=data.sample(),
+    )
 
 
 def _callbacks(given: Any) -> Callbacks:
@@ -150,7 +143,7 @@ def _recipes(subject: Subject, fitting: Arguments, callbacks: Callbacks) -> list
 
 
 def _require_sendable(data: FitData, n_parallels: Any, where: Mapping[str, Any]) -> None:
-    if n_parallels == 1 and where["storage"] is None:
+    if stays_here(n_parallels, where):
         return
     unsendable = data.unsendable()
     if unsendable:
@@ -186,25 +179,3 @@ def _targets(
 def _may_add_metrics(callbacks: Callbacks) -> bool:
     """Whether callbacks may put names of their own among what is reported, as those of Keras do not."""
     return callable(callbacks) or any(not type(one).__module__.startswith("keras.") for one in callbacks)
-
-
-def _folders(
-    summary: Summary, keeper: TemporaryFolder, earlier: Searched | None, keeps_best: bool
-) -> tuple[Path, ...]:
-    """Where weights of the study's trials may be; those that are beaten by now are removed."""
-    folders = earlier.folders if earlier is not None else ()
-    if not keeps_best:
-        return folders
-    own = summary.run_dir / FOLDER if summary.run_dir is not None else keeper.path
-    for folder in (own, *folders):
-        remove_beaten(folder, summary.study)
-    return (own, *folders)
-
-
-def _say_if_none_is_complete(summary: Summary) -> None:
-    """A run of few trials ends well although all of them failed: what they failed of is to be seen."""
-    if not summary.only_failures:
-        return
-    last = [trial for trial in summary.trials if trial.state.name == "FAIL"][-1]
-    cause = str(last.system_attrs.get(CAUSE, "see the logs of the run")).rstrip(".")
-    warnings.warn(f"No trial of the search is complete. Trial {last.number}: {cause}.", stacklevel=4)

@@ -77,25 +77,26 @@ class SearchOptions:
 
 
 def split_arguments(
-    given: Mapping[str, Any], fit: Callable[..., Any]
+    given: Mapping[str, Any], fit: Callable[..., Any], own: Sequence[str], see: str
 ) -> tuple[SearchOptions, dict[str, Any]]:
-    """Options of the search and arguments of ``fit``; ``TypeError`` names what is neither."""
+    """Options of the search and arguments of ``fit``; ``TypeError`` names what is neither.
+
+    ``own`` are the further arguments of ``search``, ``see`` is where to read of all.
+    """
     options = {one.name for one in fields(SearchOptions)}
     parameters = inspect.signature(fit).parameters
     fits = {name for name in parameters if name != "self"}
     takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
     for name in given:
         if name not in options and name not in fits and not takes_all:
-            raise TypeError(_unknown(name, options | fits))
+            raise TypeError(_unknown(name, {*options, *fits, *own}, see))
     chosen = {name: value for name, value in given.items() if name in options and value is not None}
     return SearchOptions(**chosen), {name: value for name, value in given.items() if name not in options}
 
 
-def _unknown(name: str, known: set[str]) -> str:
-    words = [*known, "resume", "target_metric", "n_parallels", "target_metric_mode"]
-    near = _RENAMED.get(name) or next(iter(difflib.get_close_matches(name, words, n=1)), None)
-    hint = f" Did you mean {near}?" if near else " See help(model.search) and help(keras.Model.fit)."
-    return f"search takes no argument '{name}'.{hint}"
+def _unknown(name: str, known: set[str], see: str) -> str:
+    near = _RENAMED.get(name) or next(iter(difflib.get_close_matches(name, sorted(known), n=1)), None)
+    return f"search takes no argument '{name}'. {f'Did you mean {near}?' if near else see}"
 
 
 def _tool(given: Any, kwargs: Mapping[str, Any], what: str, default: str) -> tuple[Any, Mapping[str, Any]]:

@@ -6,11 +6,13 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from bigdl.nano.automl.hpo.objects import LazyObject
 
-Mode = Literal["last", "max", "min", "auto"]
+Mode = Literal["last", "max", "min", "auto", "best"]
+_OF_ONE_EPOCH = "best"
+_KERAS_MODES = ("last", "max", "min", "auto")
 _VALIDATION = "val_"
 _UP = ("accuracy", "acc", "auc", "precision", "recall", "f1", "f1_score", "fbeta", "iou", "r2_score")
 _DOWN = ("loss", "error", "mse", "mae", "mape", "msle", "rmse", "crossentropy", "divergence")
@@ -21,32 +23,46 @@ class Targets:
     """The metrics to optimise, as the training's history names them, each with its direction.
 
     ``mode`` says which epoch counts: the last, the one of the largest or smallest value, or ("auto") the
-    best in the metric's direction.
+    best in the metric's direction, for each metric its own; "best" is one epoch for all, that with the best
+    value of the first metric.
     """
 
     metrics: tuple[str, ...]
     directions: tuple[str, ...]
     mode: Mode = "last"
 
-    def scores(self, history: Mapping[str, Sequence[float]]) -> tuple[float, ...]:
-        """The values of a training. ``ValueError`` when it does not report a metric."""
-        return tuple(self._score(history, metric, way) for metric, way in self._pairs())
+    def scores(self, epochs: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
+        """The values of a training, from what each epoch has logged.
 
-    def _pairs(self) -> Sequence[tuple[str, str]]:
-        return list(zip(self.metrics, self.directions, strict=True))
+        ``ValueError`` when none has logged a metric.
+        """
+        for metric in self.metrics:
+            if not any(metric in logs for logs in epochs):
+                raise ValueError(unknown_metric(metric, {name: None for logs in epochs for name in logs}))
+        if self.mode == _OF_ONE_EPOCH:
+            return self._scores_of_one_epoch(epochs)
+        return tuple(self._score(epochs, *pair) for pair in zip(self.metrics, self.directions, strict=True))
 
-    def _score(self, history: Mapping[str, Sequence[float]], metric: str, direction: str) -> float:
-        if not history.get(metric):
-            raise ValueError(unknown_metric(metric, history))
-        values = [float(value) for value in history[metric]]
+    def _score(self, epochs: Sequence[Mapping[str, float]], metric: str, direction: str) -> float:
+        values = [float(logs[metric]) for logs in epochs if metric in logs]
         if self.mode != "last":  # an epoch of NaN is not the best one
             values = [value for value in values if not math.isnan(value)] or values
         return float(self._chosen(direction)(values))
 
+    def _scores_of_one_epoch(self, epochs: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
+        """Metrics that this epoch has not logged are those of the one before it that has, or the next."""
+        if not self.metrics:
+            return ()
+        first = self._score(epochs, self.metrics[0], self.directions[0])
+        values = [logs.get(self.metrics[0]) for logs in epochs]
+        at = values.index(first) if first in values else len(values) - 1  # all are NaN
+        order = [*reversed(epochs[: at + 1]), *epochs[at + 1 :]]
+        return tuple(float(next(logs[name] for logs in order if name in logs)) for name in self.metrics)
+
     def _chosen(self, direction: str) -> Any:
         if self.mode == "last":
             return lambda values: values[-1]
-        if self.mode == "auto":
+        if self.mode in ("auto", _OF_ONE_EPOCH):
             return max if direction == "maximize" else min
         return max if self.mode == "max" else min
 
@@ -57,6 +73,19 @@ class Targets:
         return not math.isnan(value) and self._chosen(self.directions[0])([value, best]) != best
 
 
+def metric_names(target_metric: Any) -> tuple[str, ...]:
+    """The metrics that ``target_metric`` names; ``ValueError`` where it names none, or one twice."""
+    is_several = isinstance(target_metric, list | tuple)
+    names = tuple(target_metric) if is_several else (target_metric,)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(
+            f"target_metric is {target_metric!r}; give the name of a metric, or a list of names."
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"target_metric names {', '.join(names)}; each metric may stand once.")
+    return names
+
+
 def choose_targets(
     target_metric: str | Sequence[str] | None,
     mode: str,
@@ -64,17 +93,9 @@ def choose_targets(
     has_validation: bool,
 ) -> tuple[tuple[str, ...], Mode]:
     """The names of the metrics to optimise: with validation data those on it, as the old system chose."""
-    if mode not in get_args(Mode):
-        raise ValueError(f"target_metric_mode is {mode!r}; choose from {', '.join(get_args(Mode))}.")
-    if target_metric is None:
-        target_metric = _first_name(compiled_metrics)
-    names = (target_metric,) if isinstance(target_metric, str) else tuple(target_metric)
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(
-            f"target_metric is {target_metric!r}; give the name of a metric, or a list of names."
-        )
-    if len(set(names)) < len(names):
-        raise ValueError(f"target_metric names {', '.join(names)}; each metric may stand once.")
+    if mode not in _KERAS_MODES:
+        raise ValueError(f"target_metric_mode is {mode!r}; choose from {', '.join(_KERAS_MODES)}.")
+    names = metric_names(_first_name(compiled_metrics) if target_metric is None else target_metric)
     if has_validation:
         names = tuple(name if name.startswith(_VALIDATION) else _VALIDATION + name for name in names)
     return names, mode  # type: ignore[return-value]

@@ -1,0 +1,1 @@
+"""What searches of Keras and Lightning models have in common: arguments, metrics, epochs, kept weights."""
