@@ -4,7 +4,7 @@
 @hpo.func()                     a function: block(x, rate=space.Real(0, 0.5)), hpo.func()(tf.cast)(x, …)
 @hpo.args(lr=space.Real(0, 1))  a function of its arguments, as an objective of a search
 @hpo.tfmodel()                  a subclass of tf.keras.Model: model.search(…)
-@hpo.plmodel()                  a LightningModule: model.from_trial(trial) in an objective
+@hpo.plmodel()                  a LightningModule: trainer.search(model, …)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from bigdl.nano.automl.hpo.lazy import Build
-from bigdl.nano.automl.hpo.objects import Arguments, Searchable, SearchableFunction, SearchableModule, name_of
+from bigdl.nano.automl.hpo.objects import Arguments, Searchable, SearchableFunction, name_of
 from bigdl.nano.automl.hpo.sharing import last_definitions, warn_of_shared_names
 from bigdl.nano.automl.hpo.values import TrialValues
 
@@ -81,14 +81,18 @@ def tfmodel() -> Callable[[type], Any]:
 def plmodel() -> Callable[[type], Any]:
     """Decorate a ``LightningModule``: with spaces among its arguments it is made when a trial knows them.
 
-    ``model.from_trial(trial)`` makes it in an objective. With values alone it is made at once.
+    The class stays itself, and its subclasses take spaces too. With values alone it is made at once; with
+    spaces it is what ``bigdl.nano.pytorch.Trainer.search`` takes (and ``model.from_trial(trial)`` makes it in
+    an objective of one's own).
     """
 
     def decorate(target: type) -> Any:
+        from bigdl.nano.automl.pytorch.module import take_spaces
+
         is_module = inspect.isclass(target) and "LightningModule" in {
             kind.__name__ for kind in target.__mro__
         }
-        return SearchableModule(_require(lambda _: is_module, target, "plmodel", "a LightningModule"))
+        return take_spaces(_require(lambda _: is_module, target, "plmodel", "a LightningModule"))
 
     return decorate
 

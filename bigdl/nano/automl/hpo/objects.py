@@ -94,15 +94,6 @@ class Searchable:
         return f"<searchable {self.__module__}.{self.__qualname__}>"
 
 
-class SearchableModule(Searchable):
-    """A class that is made at once where there is nothing to search."""
-
-    def _lazy(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if is_lazy((args, kwargs)):
-            return super()._lazy(args, kwargs)
-        return self.__wrapped__(*args, **kwargs)
-
-
 class SearchableFunction(Lazy):
     """A function that may be called with spaces and recorded tensors, and is recorded then.
 
@@ -171,10 +162,16 @@ class Arguments(Lazy):
 
 
 def checked_arguments(
-    target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    target: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    signature: inspect.Signature | None = None,
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments by name, as ``target`` takes them; ``TypeError`` now and not in the first trial."""
-    signature = _signature(target)
+    """The arguments by name, as ``target`` takes them; ``TypeError`` now and not in the first trial.
+
+    ``signature``: what it takes, where that is not what ``inspect.signature`` says.
+    """
+    signature = signature or _signature(target)
     if signature is None:
         _require_named_spaces(target, args)
         return args, dict(kwargs)

@@ -28,7 +28,8 @@ class Following:
         prunes: bool,
         weights_now: Callable[[], Weights] | None = None,
     ) -> None:
-        self.epochs: list[dict[str, float]] = []  # what was logged in each
+        self.logs: list[dict[str, float]] = []  # by step: what was logged
+        self.n_epochs = 0
         self.weights: Weights | None = None  # of the epoch that counts; None: those at the end
         self._trial, self._targets, self._reports, self._prunes = trial, targets, reports, prunes
         self._weights_now = weights_now
@@ -36,21 +37,31 @@ class Following:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """By metric, its values in the order of the epochs that have logged it."""
+        """By metric, its values in the order of the steps that have logged it."""
         history: dict[str, list[float]] = {}
-        for logs in self.epochs:
+        for logs in self.logs:
             for name, value in logs.items():
                 history.setdefault(name, []).append(value)
         return history
 
-    def epoch_ended(self, logs: Mapping[str, float], step: int) -> None:
-        """Take in what an epoch has logged and report it at ``step``; raises ``optuna.TrialPruned``."""
-        self.epochs.append(dict(logs))
+    def epoch_ended(self, logs: Mapping[str, float], step: int | None = None) -> None:
+        """Take in what a further epoch (or part of one) has logged; raises ``optuna.TrialPruned``.
+
+        The metric is reported at ``step``; default: the number of epochs before.
+        """
+        self.logs.append({})
+        self.add(logs, step)
+
+    def add(self, logs: Mapping[str, float], step: int | None = None) -> None:
+        """Take in what was logged late; raises as :meth:`epoch_ended`."""
+        latest = self.logs[-1]
         first = self._targets.metrics[0] if self._targets.metrics else None
-        if first in logs:
+        is_news = first in logs and first not in latest
+        latest.update(logs)
+        if is_news and first is not None:
             self._keep_weights(logs[first])
             if self._reports:
-                self._report(logs[first], step)
+                self._report(logs[first], len(self.logs) - 1 if step is None else step)
 
     def _report(self, value: float, step: int) -> None:
         self._trial.report(value, step)
@@ -65,6 +76,6 @@ class Following:
 
     def store(self) -> None:
         """Write epochs and history to the trial, also of one that was pruned or failed."""
-        if self.epochs:
-            self._trial.set_user_attr("epochs", len(self.epochs))
+        if self.logs:
+            self._trial.set_user_attr("epochs", self.n_epochs)
             self._trial.set_user_attr("history", compact(self.history))

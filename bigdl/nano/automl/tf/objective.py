@@ -73,7 +73,7 @@ class KerasObjective:
             )
         finally:
             followed.store()
-        scores = self.targets.scores(followed.epochs)
+        scores = self.targets.scores(followed.logs)
         if self.keeps_best:
             keep_if_best(self._folder(trial), trial, scores, followed.weights or model.get_weights())
         return scores if len(scores) > 1 else scores[0]

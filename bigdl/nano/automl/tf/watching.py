@@ -19,4 +19,5 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Keras has finished an epoch; with ``validation_freq=2`` every other one has been validated."""
+        self.followed.n_epochs += 1
         self.followed.epoch_ended({name: float(value) for name, value in (logs or {}).items()}, epoch)

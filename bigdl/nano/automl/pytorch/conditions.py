@@ -1,0 +1,106 @@
+"""What holds in this process while a trial trains: threads, signals, silence."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.warnings import PossibleUserWarning
+
+from bigdl.nano.automl.pytorch.data import loaders_in
+
+_LIGHTNING = r"(pytorch_lightning|lightning_fabric)\b"
+_LOGGERS = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning's lines for a training by hand (devices, advice on loaders) would come with every trial."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PossibleUserWarning)
+        for category in (FutureWarning, DeprecationWarning):  # of torch, for Lightning to heed
+            warnings.filterwarnings("ignore", category=category, module=_LIGHTNING)
+        for logger in loggers:
+            logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Signals mean what they meant: Lightning makes SIGTERM a remark and Ctrl-C an exit with status 1.
+
+    It calls a handler of SIGTERM that is there already, so the default becomes one. ``KeyboardInterrupt``
+    leaves the block as it came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    if before[signal.SIGTERM] is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _die)
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # it was set from C
+                signal.signal(number, handler)
+
+
+def _die(number: int, _: Any) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+class Threads(pl.Callback):  # type: ignore[misc]
+    """Leaves cores of the slot to the processes of data loaders while a trial trains in a worker.
+
+    A number of threads that was chosen by hand stays: only one for each core is taken for ours.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: int | None = None
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """The loaders are known."""
+        n_loading = sum(getattr(one, "num_workers", 0) for one in loaders_in(trainer.train_dataloader))
+        threads = torch.get_num_threads()
+        if n_loading and threads == len(os.sched_getaffinity(0)):
+            self._before = threads
+            torch.set_num_threads(max(1, threads - n_loading))
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """The training is over, whatever ended it."""
+        self.restore()
+
+    def restore(self) -> None:
+        """As many threads as before."""
+        if self._before is not None:
+            torch.set_num_threads(self._before)
+            self._before = None
+
+
+def one_interop_thread() -> None:
+    """For a worker: torch has no variable for it, and takes as many threads as the machine has cores."""
+    try:
+        torch.set_num_interop_threads(1)
+    except RuntimeError:  # it works with some already
+        return

@@ -1,0 +1,85 @@
+"""Lightning modules that take search spaces: a class in; the same class, lazy when given spaces, out."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from bigdl.nano.automl.hpo.lazy import is_lazy
+from bigdl.nano.automl.hpo.objects import LazyObject, checked_arguments, name_of
+from bigdl.nano.automl.hpo.sharing import parameters_in
+from orchestrator.names import shown_name
+
+_MARK = "_nano_hpo_takes_spaces"
+
+
+class LazyModule(LazyObject):
+    """A Lightning module that is made when a trial knows its parameters; until then it is a recipe."""
+
+    def open_names(self) -> list[str]:
+        """The names of all that is to be chosen."""
+        return sorted({shown_name(name) for name, _, _ in parameters_in(self)})
+
+    def refusal(self, asked: str) -> str:
+        """Why something cannot be done with it yet, in a line."""
+        return (
+            f"{asked}: nothing has been chosen for {', '.join(self.open_names())} of {self.label}; "
+            "trainer.search(model, …) returns a model with the best values."
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: there are no weights yet."""
+        raise TypeError(self.refusal("call"))
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and hasattr(self.__dict__.get("target"), name):
+            raise AttributeError(self.refusal(name))
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def take_spaces(target: Any) -> Any:
+    """Let calls of the class that give it search spaces make a :class:`LazyModule`; it stays what it is.
+
+    Subclasses inherit it. ``isinstance``, ``load_from_checkpoint`` and pickles see the user's own class, and
+    ``save_hyperparameters`` sees the values of a trial.
+    """
+    if _MARK in vars(target):
+        return target
+    above = target.__new__
+
+    def __new__(cls: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - it becomes the class's
+        if (args or kwargs) and is_lazy((args, kwargs)):
+            return LazyModule(cls, *checked_arguments(cls, args, kwargs, _signature(cls)))
+        return above(cls) if above is object.__new__ else above(cls, *args, **kwargs)
+
+    target.__new__ = __new__
+    setattr(target, _MARK, True)
+    return target
+
+
+def _signature(cls: Any) -> inspect.Signature:
+    """What the class takes: ``inspect`` would look at ``__new__``."""
+    signature = inspect.signature(cls.__init__)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def require_module(model: Any) -> LazyModule:
+    """The recipe that is given to ``search``; ``TypeError`` or ``ValueError`` in one line for all else."""
+    import pytorch_lightning as pl
+
+    if isinstance(model, pl.LightningModule):
+        raise ValueError(
+            f"search: {name_of(type(model))} was made with values alone, so there is nothing to search; "
+            "decorate the class with @hpo.plmodel() and give it search spaces: "
+            f"{name_of(type(model))}(width=space.Int(16, 64))."
+        )
+    if not isinstance(model, LazyModule):
+        raise TypeError(
+            f"search takes a LightningModule whose class is decorated with @hpo.plmodel(); this is {model!r}."
+        )
+    if not issubclass(model.target, pl.LightningModule):  # type: ignore[arg-type]
+        raise TypeError(
+            f"{model.label} is no LightningModule of pytorch_lightning: write `import pytorch_lightning as "
+            "pl` (lightning.pytorch is another package, whose classes are others)."
+        )
+    return model

@@ -1,0 +1,161 @@
+"""The trainers of a trial: a recipe in; trainers of its own, which write in its own folder, out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers.logger import DummyLogger
+from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
+
+from bigdl.nano.pytorch.recipe import TrainerRecipe
+
+_UNASKED = {  # what a trainer does unasked and a trial does not
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "devices": 1,
+}
+_ONE_PROCESS = {
+    "devices": (1, "1", "auto", -1, "-1"),
+    "num_nodes": (1,),
+    "strategy": ("auto", "single_device"),
+}
+_LOGGER_FOLDERS = ("_root_dir", "_save_dir")  # of Lightning's loggers that write files
+
+
+def require_one_process(recipe: TrainerRecipe) -> None:
+    """``ValueError`` for a trainer that would start processes: a trial is one."""
+    for name, legal in _ONE_PROCESS.items():
+        value = recipe.given.get(name)
+        is_one = isinstance(value, list) and len(value) == 1
+        if value is None or is_one or (isinstance(value, int | str) and value in legal):
+            continue
+        raise ValueError(
+            f"{name} is {value!r}: a trial of a search trains in one process; leave it out. n_parallels says "
+            "how many trials run at a time."
+        )
+
+
+class TrialTrainer(pl.Trainer):  # type: ignore[misc]
+    """A trainer that leaves signals to the search: Lightning would end the training as if it had failed."""
+
+    @property
+    def received_sigterm(self) -> bool:
+        """Never."""
+        return False
+
+
+def make_trainer(
+    recipe: TrainerRecipe, folder: TrialFolder, max_epochs: int | None, ours: Sequence[pl.Callback]
+) -> pl.Trainer:
+    """A trainer for the training of a trial. ``ours`` are further callbacks, which come last."""
+    given = dict(recipe.given)
+    given["callbacks"] = [_moved_checkpoint(copy.deepcopy(one), folder) for one in recipe.callbacks]
+    given["logger"] = _loggers(given.get("logger"), folder)
+    is_asked = any(isinstance(one, pl.callbacks.Checkpoint) for one in given["callbacks"])
+    given.setdefault("enable_checkpointing", is_asked)
+    given = {**_UNASKED, **given, **_of_its_own(given, folder)}
+    if max_epochs is not None:
+        given["max_epochs"] = max_epochs
+    keywords = recipe.arguments(given)
+    return TrialTrainer(**{**keywords, "callbacks": [*keywords["callbacks"], *ours]})
+
+
+def make_evaluator(recipe: TrainerRecipe, folder: TrialFolder) -> pl.Trainer:
+    """A trainer that only validates, and leaves nothing behind."""
+    names = ("accelerator", "precision", "plugins", "limit_val_batches", "inference_mode", "fast_dev_run")
+    given = {name: recipe.given[name] for name in names if name in recipe.given}
+    given |= {"logger": False, "enable_checkpointing": False}
+    return TrialTrainer(**recipe.arguments({**_UNASKED, **given, **_of_its_own(given, folder)}))
+
+
+def _of_its_own(given: dict[str, Any], folder: TrialFolder) -> dict[str, Any]:
+    """Its folder, and an environment that never takes the trial for a task of Slurm or a rank of MPI."""
+    plugins = given.get("plugins") or []
+    plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
+    if not any(isinstance(one, ClusterEnvironment) for one in plugins):
+        plugins.append(LightningEnvironment())
+    return {"default_root_dir": folder.root(given.get("default_root_dir")), "plugins": plugins}
+
+
+class TrialFolder:
+    """Where a trial's loggers and checkpoints write: in the run's directory, ``trials/trial-00012``.
+
+    A folder is made when something asks for it, and never shared: when a trial is tried again there is
+    another one (``trial-00012-2``). A search in memory has no directory: then it is ``trial-00012`` in the
+    folder that was given to trainer, logger or checkpoint; None where none was.
+    """
+
+    def __init__(self, run_dir: Path | None, number: int) -> None:
+        self._run_dir, self._number = run_dir, number
+        self._made: dict[Path, Path] = {}
+
+    def root(self, given: Any) -> str | None:
+        """In place of ``default_root_dir``."""
+        base = self._run_dir / "trials" if self._run_dir is not None else given and Path(given)
+        return str(self._within(base)) if base else None
+
+    def inside(self, given: Any, name: str) -> str:
+        """In place of the folder of a logger or a checkpoint: ``name`` in that of the trial."""
+        if self._run_dir is not None:
+            return str(self._within(self._run_dir / "trials") / name)
+        return str(self._within(Path(given)))
+
+    def _within(self, base: Path) -> Path:
+        if base not in self._made:
+            self._made[base] = _new_folder(base / f"trial-{self._number:05d}")
+        return self._made[base]
+
+    def remove_empty(self) -> None:
+        """At the end of a trial: a folder in which nothing was written goes."""
+        for folder in self._made.values():
+            try:
+                folder.rmdir()
+            except OSError:  # something was
+                continue
+
+
+def _new_folder(path: Path) -> Path:
+    attempt = 1
+    while True:
+        name = path if attempt == 1 else path.with_name(f"{path.name}-{attempt}")
+        try:
+            name.mkdir(parents=True)
+        except FileExistsError:
+            attempt += 1
+        else:
+            return name
+
+
+def _loggers(given: Any, folder: TrialFolder) -> Any:
+    """Loggers of the trial's own; unasked, one that writes metrics.csv where a run has a directory."""
+    if given is None or given is True:
+        root = folder.root(None)
+        if root is not None:
+            return pl.loggers.CSVLogger(root, name="", version="")
+        return DummyLogger() if given is None else True
+    if given is False:
+        return False
+    several = given if isinstance(given, Sequence) else [given]
+    return [_moved_logger(copy.deepcopy(one), folder) for one in several]
+
+
+def _moved_logger(logger: Any, folder: TrialFolder) -> Any:
+    """With its files in the trial's folder; loggers that write to a server stay as they are."""
+    for name in _LOGGER_FOLDERS:
+        where = getattr(logger, name, None)
+        if where is not None:
+            setattr(logger, name, folder.inside(where, Path(where).name))
+    return logger
+
+
+def _moved_checkpoint(callback: Any, folder: TrialFolder) -> Any:
+    """With its files in the trial's folder; without a folder of its own they are there in any case."""
+    where = getattr(callback, "dirpath", None)
+    if isinstance(callback, pl.callbacks.Checkpoint) and where is not None:
+        callback.dirpath = folder.inside(where, Path(where).name)
+    return callback

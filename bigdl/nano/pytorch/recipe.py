@@ -1,0 +1,79 @@
+"""How trainers are made: the arguments of ``Trainer`` in; those of Lightning's, as often as needed, out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytorch_lightning as pl
+
+from bigdl.nano.automl.hpo.lazy import is_lazy
+from bigdl.nano.pytorch import ipex
+
+_BF16 = {"bf16", "bf16-mixed"}
+
+
+@dataclass(frozen=True)
+class TrainerRecipe:
+    """The arguments of a trainer as they were given, under today's names, before a trainer has used them."""
+
+    given: Mapping[str, Any]
+    use_ipex: bool = False
+    channels_last: bool = False
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], use_ipex: bool, channels_last: bool | None) -> TrainerRecipe:
+        """Callbacks and loggers as they are now: a trainer changes those that it uses."""
+        for name, value in given.items():
+            if is_lazy(value):
+                raise TypeError(
+                    f"Trainer: {name} cannot be a search space; give it to the model: "
+                    f"MyModel({name}=space.…), and use it there."
+                )
+        kept = {name: _as_it_is(value) for name, value in given.items()}
+        return cls(kept, use_ipex, use_ipex if channels_last is None else channels_last)
+
+    @property
+    def is_bf16(self) -> bool:
+        """Whether training runs in bfloat16 where that is safe (autocast)."""
+        return self.given.get("precision") in _BF16
+
+    @property
+    def callbacks(self) -> Sequence[Any]:
+        """Those of the user."""
+        given = self.given.get("callbacks") or ()
+        return given if isinstance(given, list | tuple) else (given,)
+
+    def arguments(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The keywords of ``pytorch_lightning.Trainer``. ``given``: in place of the arguments as given."""
+        recipe = self if given is None else replace(self, given=given)
+        keywords = dict(recipe.given)
+        if recipe.is_bf16:
+            keywords["precision"] = "bf16-mixed"  # what Lightning makes of "bf16", with a warning
+        prepare: list[Any] = []
+        if self.channels_last:
+            prepare.append(ipex.ChannelsLast())
+        if self.use_ipex and ipex.problem() is None:
+            prepare.append(ipex.Optimized(recipe.is_bf16))
+        if prepare:
+            keywords["callbacks"] = [*prepare, *recipe.callbacks]
+        return keywords
+
+    def say_if_ipex_is_absent(self) -> None:
+        """One line where it was asked for."""
+        if self.use_ipex:
+            ipex.say_if_absent(self.is_bf16, self.channels_last)
+
+
+def _as_it_is(value: Any) -> Any:
+    """A copy of what a trainer would change; what cannot be copied is itself, and a search will say so."""
+    if isinstance(value, list | tuple):
+        return [_as_it_is(one) for one in value]
+    if not isinstance(value, pl.Callback | pl.loggers.Logger):
+        return value
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return value
