@@ -18,7 +18,8 @@ def array_of(tensor: Any) -> Array | None:
     """An array on the memory of a dense tensor on the CPU with nothing but values and ``requires_grad``."""
     torch = sys.modules["torch"]
     is_plain = tensor.device.type == "cpu" and tensor.layout is torch.strided and not tensor.is_quantized
-    has_more = tensor.is_conj() or tensor.is_neg() or tensor.has_names() or tensor._backward_hooks
+    is_named = any(getattr(tensor, "names", ()))  # torch 2.13 has none
+    has_more = tensor.is_conj() or tensor.is_neg() or is_named or tensor._backward_hooks
     if not is_plain or has_more or tensor.__dict__:
         return None
     try:

@@ -24,7 +24,7 @@ class LightningData:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> LightningData:
-        """From the arguments of ``search``; ``ValueError`` where Lightning would refuse them in each trial."""
+        """From arguments of ``search``; ``ValueError`` where Lightning would refuse them in each trial."""
         import pytorch_lightning as pl
 
         data = cls(**given)
