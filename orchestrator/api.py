@@ -54,6 +54,7 @@ def search(
     study_name: str | None = None,
     direction: str | None = None,
     directions: Sequence[str] | None = None,
+    metric_names: Sequence[str] | None = None,
     sampler: str | BaseSampler = "tpe",
     sampler_args: Mapping[str, Any] | None = None,
     pruner: str | BasePruner = "median",
@@ -94,6 +95,7 @@ def search(
             there until this process ends, and longer where somebody else uses it.
         study_name: the study's name; default: from the objective's file and name, as on the command line.
         direction: ``"minimize"`` (default) or ``"maximize"``; ``directions`` for several objectives.
+        metric_names: what a new study calls its objectives, one name each, in plots and tables.
         sampler: a name (``orchestrator.sampling.named.SAMPLERS``) with ``sampler_args``, or an Optuna
             sampler, which brings its own seed.
         pruner: a name (``orchestrator.sampling.named.PRUNERS``) with ``pruner_args``, or an Optuna pruner.
@@ -139,6 +141,7 @@ def search(
         n_parallels=usable_cores(os.environ, keep_binding) if n_parallels == "auto" else n_parallels,
         storage_url=_storage_url(storage, origin),
         directions=_directions(direction, directions, origin),
+        metric_names=tuple(metric_names or ()),
         sampler=tool_name(sampler, "sampler", samplers.BaseSampler),
         sampler_args=dict(sampler_args or {}),
         pruner=tool_name(pruner, "pruner", pruners.BasePruner),

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import uuid
+import warnings
 from pathlib import Path
 
 import optuna
@@ -90,9 +91,14 @@ def create_study(database: Database, spec: RunSpec) -> int:
         return storage.get_study_id_from_name(spec.study_name)
     directions = [StudyDirection[direction.upper()] for direction in spec.directions]
     try:
-        return storage.create_new_study(directions, spec.study_name)
+        study_id = storage.create_new_study(directions, spec.study_name)
     except optuna.exceptions.DuplicatedStudyError:
         raise StudyError(f"Study '{spec.study_name}' was just made by somebody else; add {RESUME}.") from None
+    if spec.metric_names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.Study(spec.study_name, storage).set_metric_names(list(spec.metric_names))
+    return study_id
 
 
 def seed_of(runs: RunTable, study_id: int, spec: RunSpec) -> int:

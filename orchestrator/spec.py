@@ -62,6 +62,7 @@ class RunSpec:
     n_parallels: int = 1
     storage_url: str | None = None
     directions: tuple[str, ...] = ("minimize",)
+    metric_names: tuple[str, ...] = ()  # of the objectives, for people; none: they have no names
     sampler: str = "tpe"
     sampler_args: Mapping[str, Any] = field(default_factory=dict)
     pruner: str = "median"
@@ -110,6 +111,10 @@ class RunSpec:
         unknown = [direction for direction in self.directions if direction not in DIRECTIONS]
         if unknown or not self.directions:
             raise SpecError(f"Direction {unknown or 'missing'}; choose from {', '.join(DIRECTIONS)}.")
+        if self.metric_names and len(self.metric_names) != len(self.directions):
+            raise SpecError(
+                f"{len(self.metric_names)} metric names for {len(self.directions)} directions; give one each."
+            )
 
     def _check_limits(self) -> None:
         if self.n_parallels < 1:
@@ -128,7 +133,7 @@ class RunSpec:
     def as_json(self) -> dict[str, Any]:
         """The settings for ``run.json`` and the database: the storage URL is masked."""
         data = asdict(self)
-        data["directions"] = list(self.directions)
+        data["directions"], data["metric_names"] = list(self.directions), list(self.metric_names)
         data["storage_url"] = masked(self.storage_url) if self.storage_url else None
         return data
 

@@ -63,14 +63,17 @@ def optimized_for_inference(module: Any, is_bf16: bool) -> Any:
 
 
 class ChannelsLast(pl.Callback):  # type: ignore[misc]
-    """Stores four-dimensional weights with channels last; convolutions then work so, whatever they are given.
+    """Stores the weights of convolutions with channels last; they then work so, whatever they are given.
 
-    Source: PyTorch's tutorial on the channels-last memory format.
+    Source: PyTorch's tutorial on the channels-last memory format. Convolutions of the extension have formats
+    of their own.
     """
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Before the optimizers are made."""
-        pl_module.to(memory_format=torch.channels_last)
+        for part in pl_module.modules():
+            if isinstance(part, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+                part.to(memory_format=torch.channels_last)
 
 
 class Optimized(pl.Callback):  # type: ignore[misc]
@@ -83,6 +86,13 @@ class Optimized(pl.Callback):  # type: ignore[misc]
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """The optimizers are made. The extension takes one; of several, each is left as it is."""
         pl_module.train()
+        if any(type(part).__module__.startswith(_PACKAGE) for part in pl_module.modules()):
+            warnings.warn(
+                "use_ipex=True: the model was optimised for an earlier fit and stays so; its optimizer is "
+                "torch's own this time.",
+                stacklevel=2,
+            )
+            return
         if len(trainer.optimizers) != 1:
             return
         _, optimizer = _load().optimize(

@@ -162,16 +162,10 @@ class Arguments(Lazy):
 
 
 def checked_arguments(
-    target: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    signature: inspect.Signature | None = None,
+    target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments by name, as ``target`` takes them; ``TypeError`` now and not in the first trial.
-
-    ``signature``: what it takes, where that is not what ``inspect.signature`` says.
-    """
-    signature = signature or _signature(target)
+    """The arguments by name, as ``target`` takes them; ``TypeError`` now and not in the first trial."""
+    signature = _signature(target)
     if signature is None:
         _require_named_spaces(target, args)
         return args, dict(kwargs)

@@ -59,7 +59,8 @@ def accelerated(module: Any, inputs: tuple[Any, ...], name: str, is_bf16: bool =
     """What the way of that name makes of a module, for use after a search. ``KeyError``: there is none."""
     if name == ORIGINAL:
         return module.eval().forward  # type: ignore[no-any-return]
-    return METHODS[name].accelerate(module.eval(), inputs, is_bf16)
+    with _without_warnings():
+        return METHODS[name].accelerate(module.eval(), inputs, is_bf16)
 
 
 def choose(
@@ -102,8 +103,7 @@ def _timed(
                 tried[method.name] = f"skipped: {problem}"
                 continue
             try:
-                with warnings.catch_warnings(), torch.inference_mode():
-                    warnings.simplefilter("ignore")
+                with _without_warnings(), torch.inference_mode():
                     forward = method.accelerate(module, inputs, is_bf16)
                     latencies[method.name] = measure(lambda forward=forward: forward(*inputs))  # type: ignore[misc]
             except Exception as error:  # each way fails in ways of its own
@@ -112,6 +112,14 @@ def _timed(
                 forwards[method.name] = forward
                 tried[method.name] = _shown(latencies[method.name])
     return latencies, forwards, tried
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """``torch.jit`` is deprecated by torch 2.13 and still the fastest for small models."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _shown(latency: Latency) -> float:
@@ -211,7 +219,7 @@ def _jit(module: Any, inputs: tuple[Any, ...], is_bf16: bool) -> Forward:
     return torch.jit.freeze(traced.eval())  # type: ignore[no-any-return]
 
 
-class _Plain(torch.nn.Module):
+class _Plain(torch.nn.Module):  # type: ignore[misc]
     """A module without what Lightning adds to one, for tracing."""
 
     def __init__(self, module: Any) -> None:

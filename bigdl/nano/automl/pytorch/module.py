@@ -49,18 +49,23 @@ def take_spaces(target: Any) -> Any:
 
     def __new__(cls: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - it becomes the class's
         if (args or kwargs) and is_lazy((args, kwargs)):
-            return LazyModule(cls, *checked_arguments(cls, args, kwargs, _signature(cls)))
+            return LazyModule(cls, *checked_arguments(cls, args, kwargs))
         return above(cls) if above is object.__new__ else above(cls, *args, **kwargs)
 
     target.__new__ = __new__
+    target.__signature__ = _OfInit()
     setattr(target, _MARK, True)
     return target
 
 
-def _signature(cls: Any) -> inspect.Signature:
-    """What the class takes: ``inspect`` would look at ``__new__``."""
-    signature = inspect.signature(cls.__init__)
-    return signature.replace(parameters=list(signature.parameters.values())[1:])
+class _OfInit:
+    """What a class takes: ``inspect`` would look at ``__new__``."""
+
+    def __get__(self, instance: Any, owner: Any) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        signature = inspect.signature(owner.__init__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 def require_module(model: Any) -> LazyModule:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import optuna
 
     from bigdl.nano.pytorch.trainer import Trainer
+    from orchestrator import Summary
 
 
 class HPOSearcher:
@@ -44,8 +45,7 @@ class HPOSearcher:
         request = Request(model, resume, target_metric, mode, n_parallels, acceleration, input_sample, kwargs)
         self._searched = search(request, self._recipe, self._searched)
         if not self._searched.summary.best_trials:
-            cause = cause_of_failures(self._searched.summary)
-            raise ValueError(cause or "No trial of the search is complete; see search_summary().")
+            raise ValueError(_nothing_found(self._searched.summary))
         return self._searched.best_models()
 
     def search_summary(self) -> optuna.Study:
@@ -60,3 +60,10 @@ class HPOSearcher:
         if self._searched is None:
             raise ValueError("There has been no search; call search(...) first.")
         return self._searched
+
+
+def _nothing_found(summary: Summary) -> str:
+    counted = ", ".join(f"{n} {state.lower()}" for state, n in sorted(summary.counts.items())) or "none"
+    return (
+        cause_of_failures(summary) or f"No trial of the search is complete ({counted}); see search_summary()."
+    )

@@ -105,6 +105,7 @@ def search(request: Request, trainer: TrainerRecipe, earlier: LightningSearched 
     summary = orchestrator.search(
         objective,
         directions=objective.targets.directions,
+        metric_names=objective.targets.metric_names,
         **where,
         **options.for_orchestrator(request.n_parallels, definitions),
     )

@@ -57,6 +57,10 @@ class SearchOptions:
     def for_orchestrator(self, n_parallels: Any, parameters: Iterable[str]) -> dict[str, Any]:
         """The keywords of ``orchestrator.search``; ``parameters`` are the names as they are stored."""
         sampler, sampler_args = _tool(self.sampler, self.sampler_kwargs, "sampler", "tpe")
+        seed = self.seed
+        if "seed" in sampler_args:  # a named sampler has a stream for each trial, from the study's seed
+            sampler_args = dict(sampler_args)
+            seed = _one_seed(seed, sampler_args.pop("seed"))
         pruner, pruner_args = _tool(self.pruner, self.pruner_kwargs, "pruner", "none")
         return {
             "n_trials": self.n_trials,
@@ -67,7 +71,7 @@ class SearchOptions:
             "sampler_args": _with_stored_names(sampler_args, parameters),
             "pruner": pruner,
             "pruner_args": pruner_args,
-            "seed": self.seed,
+            "seed": seed,
             "callbacks": list(self.tune_callbacks or ()),
             "progress": self.show_progress_bar,
             "run_dir": self.run_dir,
@@ -110,6 +114,12 @@ def _tool(given: Any, kwargs: Mapping[str, Any], what: str, default: str) -> tup
     if kwargs:
         raise ValueError(f"{what} is an object already; {what}_kwargs go with a name.")
     return given, {}
+
+
+def _one_seed(seed: int | None, of_sampler: int | None) -> int | None:
+    if seed is not None and of_sampler is not None and seed != of_sampler:
+        raise ValueError(f"seed is {seed} and that of sampler_kwargs {of_sampler}; give one of them.")
+    return of_sampler if seed is None else seed
 
 
 def _plain(given: Any) -> Any:

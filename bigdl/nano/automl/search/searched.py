@@ -123,5 +123,5 @@ def cause_of_failures(summary: Summary) -> str | None:
     if not summary.only_failures:
         return None
     last = [trial for trial in summary.trials if trial.state.name == "FAIL"][-1]
-    cause = str(last.system_attrs.get(CAUSE, "see the logs of the run")).rstrip(".")
-    return f"No trial of the search is complete. Trial {last.number}: {cause}."
+    cause = str(last.system_attrs.get(CAUSE, "see the logs of the run"))
+    return f"No trial of the search is complete. Trial {last.number}: {cause.removesuffix('.')}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,8 +15,9 @@ Mode = Literal["last", "max", "min", "auto", "best"]
 _OF_ONE_EPOCH = "best"
 _KERAS_MODES = ("last", "max", "min", "auto")
 _VALIDATION = "val_"
-_UP = ("accuracy", "acc", "auc", "precision", "recall", "f1", "f1_score", "fbeta", "iou", "r2_score")
-_DOWN = ("loss", "error", "mse", "mae", "mape", "msle", "rmse", "crossentropy", "divergence")
+_ALL_BUT_LETTERS = re.compile(r"[^a-zA-Z0-9]+")
+_UP = {"accuracy", "acc", "auc", "precision", "recall", "f1", "f1_score", "fbeta", "iou", "r2_score"}
+_DOWN = {"loss", "error", "mse", "mae", "mape", "msle", "rmse", "crossentropy", "divergence"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,11 @@ class Targets:
     metrics: tuple[str, ...]
     directions: tuple[str, ...]
     mode: Mode = "last"
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """What the study calls its objectives. A single one has no name: tables call it ``value``."""
+        return self.metrics if len(self.metrics) > 1 else ()
 
     def scores(self, epochs: Sequence[Mapping[str, float]]) -> tuple[float, ...]:
         """The values of a training, from what each epoch has logged.
@@ -177,7 +184,9 @@ def _direction(name: str, given: str | None, natural: Mapping[str, str | None]) 
 
 
 def _by_name(name: str) -> str | None:
-    """The direction that a name tells: ``out_1_accuracy``, ``mean_squared_error``."""
-    if any(name == word or name.endswith(f"_{word}") for word in _DOWN):
+    """The direction that a name tells: ``out_1_accuracy``, ``mean_squared_error``, ``train/loss_epoch``."""
+    words = _ALL_BUT_LETTERS.split(name.removesuffix("_epoch").removesuffix("_step"))
+    ends = {"_".join(words[-length:]) for length in (1, 2)}
+    if ends & _DOWN:
         return "minimize"
-    return "maximize" if any(name == word or name.endswith(f"_{word}") for word in _UP) else None
+    return "maximize" if ends & _UP else None

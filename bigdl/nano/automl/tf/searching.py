@@ -89,6 +89,7 @@ def search(subject: Subject, request: Request, earlier: KerasSearched | None) ->
     summary = orchestrator.search(
         objective,
         directions=targets.directions,
+        metric_names=targets.metric_names,
         **where,
         **options.for_orchestrator(request.n_parallels, definitions),
     )
