@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -147,20 +146,3 @@ def test_what_a_notebook_defines_reaches_the_processes_and_its_search_goes_on(
     (file,) = folder.glob("nano-hpo-runs/network/run-001/study.db")
     study = optuna.load_study(study_name="network", storage=f"sqlite:///{file}")
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4
-
-
-@pytest.fixture
-def run_cell(folder: Path) -> Iterator[Callable[[str], None]]:
-    """Runs a cell in a real Jupyter kernel; fails with what the cell has raised."""
-    pytest.importorskip("ipykernel", reason="Jupyter: ipykernel is not installed")
-    from jupyter_client.manager import start_new_kernel
-
-    manager, client = start_new_kernel(startup_timeout=120, cwd=str(folder), env=dict(os.environ))
-
-    def run(code: str) -> None:
-        content = client.execute_interactive(code, output_hook=str, timeout=240)["content"]
-        assert content["status"] == "ok", content["evalue"]
-
-    yield run
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)

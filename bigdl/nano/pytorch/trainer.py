@@ -100,9 +100,10 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
           whose process died is tried again; ``show_progress_bar`` on standard error.
         - ``catch``, ``gc_after_trial``: of Optuna, for old code. Any exception fails its trial alone.
 
-        A trial has a trainer of its own with the arguments of this one: copies of its callbacks, loggers and
-        checkpoints that write in the trial's own folder (of the run's directory). Progress bar, model summary
-        and sanity check are off, and checkpoints are written, where this trainer was asked for them.
+        A trial has a trainer of its own with the arguments of this one: copies of its callbacks, in which
+        ``trainer.trial`` is the Optuna trial; loggers and checkpoints that write in the trial's own folder (in
+        the run's directory). Progress bar, model summary and sanity check are on, and checkpoints are
+        written, where this trainer was asked for them.
 
         Returns:
             The model with the parameters of the best trial; a list of models, one for each best trial, when

@@ -106,7 +106,7 @@ class _Training:
         threads = Threads()
         is_worker = self.trial.study.run_dir is not None  # type: ignore[attr-defined]
         ours = [watch, threads] if is_worker else [watch]
-        self.trainer = make_trainer(objective.trainer, self.folder, objective.max_epochs, ours)
+        self.trainer = make_trainer(objective.trainer, self.trial, self.folder, objective.max_epochs, ours)
         try:
             self.trainer.fit(self.model, **objective.data.for_trial(self.build))
         finally:
@@ -150,6 +150,6 @@ class _Training:
         data = self.objective.data.for_trial(self.build)
         data.pop("train_dataloaders", None)
         loaders = data.pop("val_dataloaders", None)
-        trainer = make_evaluator(self.objective.trainer, self.folder)
+        trainer = make_evaluator(self.objective.trainer, self.trial, self.folder)
         trainer.validate(self.model, dataloaders=loaders, verbose=False, **data)
         return {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytorch_lightning as pl
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
@@ -41,7 +42,14 @@ def require_one_process(recipe: TrainerRecipe) -> None:
 
 
 class TrialTrainer(pl.Trainer):  # type: ignore[misc]
-    """A trainer that leaves signals to the search: Lightning would end the training as if it had failed."""
+    """The trainer of a trial: callbacks find the Optuna trial as ``trainer.trial``.
+
+    It leaves signals to the search: Lightning would end the training as if it had failed.
+    """
+
+    def __init__(self, trial: optuna.Trial, **kwargs: Any) -> None:
+        self.trial = trial
+        super().__init__(**kwargs)
 
     @property
     def received_sigterm(self) -> bool:
@@ -50,7 +58,11 @@ class TrialTrainer(pl.Trainer):  # type: ignore[misc]
 
 
 def make_trainer(
-    recipe: TrainerRecipe, folder: TrialFolder, max_epochs: int | None, ours: Sequence[pl.Callback]
+    recipe: TrainerRecipe,
+    trial: optuna.Trial,
+    folder: TrialFolder,
+    max_epochs: int | None,
+    ours: Sequence[pl.Callback],
 ) -> pl.Trainer:
     """A trainer for the training of a trial. ``ours`` are further callbacks, which come last."""
     given = dict(recipe.given)
@@ -62,15 +74,15 @@ def make_trainer(
     if max_epochs is not None:
         given["max_epochs"] = max_epochs
     keywords = recipe.arguments(given)
-    return TrialTrainer(**{**keywords, "callbacks": [*keywords["callbacks"], *ours]})
+    return TrialTrainer(trial, **{**keywords, "callbacks": [*keywords["callbacks"], *ours]})
 
 
-def make_evaluator(recipe: TrainerRecipe, folder: TrialFolder) -> pl.Trainer:
+def make_evaluator(recipe: TrainerRecipe, trial: optuna.Trial, folder: TrialFolder) -> pl.Trainer:
     """A trainer that only validates, and leaves nothing behind."""
     names = ("accelerator", "precision", "plugins", "limit_val_batches", "inference_mode", "fast_dev_run")
     given = {name: recipe.given[name] for name in names if name in recipe.given}
     given |= {"logger": False, "enable_checkpointing": False}
-    return TrialTrainer(**recipe.arguments({**_UNASKED, **given, **_of_its_own(given, folder)}))
+    return TrialTrainer(trial, **recipe.arguments({**_UNASKED, **given, **_of_its_own(given, folder)}))
 
 
 def _of_its_own(given: dict[str, Any], folder: TrialFolder) -> dict[str, Any]:
