@@ -101,8 +101,8 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
         - ``catch``, ``gc_after_trial``: of Optuna, for old code. Any exception fails its trial alone.
 
         A trial has a trainer of its own with the arguments of this one: copies of its callbacks, in which
-        ``trainer.trial`` is the Optuna trial; loggers and checkpoints that write in the trial's own folder (in
-        the run's directory). Progress bar, model summary and sanity check are on, and checkpoints are
+        ``trainer.trial`` is the Optuna trial; loggers and checkpoints that write in the trial's own folder
+        (in the run's directory). Progress bar, model summary and sanity check are on, and checkpoints are
         written, where this trainer was asked for them.
 
         Returns:
