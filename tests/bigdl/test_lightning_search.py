@@ -596,6 +596,20 @@ def test_arguments_that_are_gone_or_mistyped_are_refused(name: str, says: str) -
         Trainer(**{name: 1})
 
 
+# Launched by Slurm
+
+
+def test_a_task_of_slurm_is_not_taken_for_a_rank_of_lightning(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"NTASKS": "4", "JOB_ID": "7", "JOB_NAME": "search", "NODELIST": "node1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with pytest.raises(RuntimeError, match="ntasks"):
+        pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    by = trainer(max_epochs=1)
+    study = searched(by=by)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
+    by.fit(by.end_search())
+
+
 # Signals
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
 
 from bigdl.nano.automl.hpo.lazy import is_lazy
 from bigdl.nano.pytorch import ipex
 
 _BF16 = {"bf16", "bf16-mixed"}
+_ONE_PROCESS: Mapping[str, tuple[Any, ...]] = {
+    "devices": (None, 1, "1", "auto", -1, "-1"),
+    "num_nodes": (None, 1),
+    "strategy": (None, "auto", "single_device"),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,14 @@ class TrainerRecipe:
         given = self.given.get("callbacks") or ()
         return given if isinstance(given, list | tuple) else (given,)
 
+    def of_several_processes(self) -> Iterator[tuple[str, Any]]:
+        """The arguments that ask for more than one process, and their values."""
+        for name, legal in _ONE_PROCESS.items():
+            value = self.given.get(name)
+            is_one = isinstance(value, list) and len(value) == 1
+            if not is_one and not (isinstance(value, int | str | None) and value in legal):
+                yield name, value
+
     def arguments(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The keywords of ``pytorch_lightning.Trainer``. ``given``: in place of the arguments as given."""
         recipe = self if given is None else replace(self, given=given)
@@ -65,6 +79,18 @@ class TrainerRecipe:
         """One line where it was asked for."""
         if self.use_ipex:
             ipex.say_if_absent(self.is_bf16, self.channels_last)
+
+
+def with_own_environment(plugins: Any) -> list[Any]:
+    """Plugins with Lightning's own environment, unless there is one among them.
+
+    Lightning would take the process for a task of Slurm or a rank of MPI, and refuse to train, or wait for
+    the others; here these are how a search was launched.
+    """
+    several = list(plugins) if isinstance(plugins, list | tuple) else [plugins] if plugins else []
+    if not any(isinstance(one, ClusterEnvironment) for one in several):
+        several.append(LightningEnvironment())
+    return several
 
 
 def _as_it_is(value: Any) -> Any:

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from bigdl.nano.automl.pytorch.module import LazyModule
 from bigdl.nano.automl.search.searched import BEST
 from bigdl.nano.pytorch.arguments import modern
-from bigdl.nano.pytorch.recipe import TrainerRecipe
+from bigdl.nano.pytorch.recipe import TrainerRecipe, with_own_environment
 
 if TYPE_CHECKING:
     import optuna
@@ -46,6 +46,8 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
         self.use_hpo = use_hpo
         self._recipe = TrainerRecipe.of(given, use_ipex, channels_last)
         self._recipe.say_if_ipex_is_absent()
+        if use_hpo and not any(self._recipe.of_several_processes()):
+            given["plugins"] = with_own_environment(given.get("plugins"))
         super().__init__(**self._recipe.arguments(given))
 
     # Search

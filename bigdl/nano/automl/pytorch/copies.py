@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-import cloudpickle
 import numpy as np
 
 _LARGE_BYTES = 64 * 2**10
 
 
 def own_copy(thing: Any) -> Any:
-    """A copy of its own state, which shares datasets and large arrays and tensors with the original.
+    """A deep copy that shares datasets, large arrays and tensors, functions and classes with the original.
 
     What cannot be pickled is copied one level deep.
     """
@@ -28,7 +28,7 @@ def own_copy(thing: Any) -> Any:
         return copy.copy(thing)
 
 
-class _Sharing(cloudpickle.Pickler):  # type: ignore[misc]
+class _Sharing(pickle.Pickler):
     """Leaves out what is shared."""
 
     def __init__(self, file: io.BytesIO) -> None:
@@ -58,7 +58,7 @@ class _Shared(pickle.Unpickler):
 def _is_shared(thing: Any) -> bool:
     import torch
 
-    if isinstance(thing, torch.utils.data.Dataset):
+    if isinstance(thing, torch.utils.data.Dataset | FunctionType | BuiltinFunctionType | ModuleType | type):
         return True
     is_array = isinstance(thing, np.ndarray) or type(thing) is torch.Tensor
     return is_array and thing.nbytes >= _LARGE_BYTES

@@ -10,9 +10,8 @@ from typing import Any
 import optuna
 import pytorch_lightning as pl
 from pytorch_lightning.loggers.logger import DummyLogger
-from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
 
-from bigdl.nano.pytorch.recipe import TrainerRecipe
+from bigdl.nano.pytorch.recipe import TrainerRecipe, with_own_environment
 
 _UNASKED = {  # what a trainer does unasked and a trial does not
     "enable_progress_bar": False,
@@ -20,21 +19,12 @@ _UNASKED = {  # what a trainer does unasked and a trial does not
     "num_sanity_val_steps": 0,
     "devices": 1,
 }
-_ONE_PROCESS = {
-    "devices": (1, "1", "auto", -1, "-1"),
-    "num_nodes": (1,),
-    "strategy": ("auto", "single_device"),
-}
 _LOGGER_FOLDERS = ("_root_dir", "_save_dir")  # of Lightning's loggers that write files
 
 
 def require_one_process(recipe: TrainerRecipe) -> None:
     """``ValueError`` for a trainer that would start processes: a trial is one."""
-    for name, legal in _ONE_PROCESS.items():
-        value = recipe.given.get(name)
-        is_one = isinstance(value, list) and len(value) == 1
-        if value is None or is_one or (isinstance(value, int | str) and value in legal):
-            continue
+    for name, value in recipe.of_several_processes():
         raise ValueError(
             f"{name} is {value!r}: a trial of a search trains in one process; leave it out. n_parallels says "
             "how many trials run at a time."
@@ -86,12 +76,11 @@ def make_evaluator(recipe: TrainerRecipe, trial: optuna.Trial, folder: TrialFold
 
 
 def _of_its_own(given: dict[str, Any], folder: TrialFolder) -> dict[str, Any]:
-    """Its folder, and an environment that never takes the trial for a task of Slurm or a rank of MPI."""
-    plugins = given.get("plugins") or []
-    plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
-    if not any(isinstance(one, ClusterEnvironment) for one in plugins):
-        plugins.append(LightningEnvironment())
-    return {"default_root_dir": folder.root(given.get("default_root_dir")), "plugins": plugins}
+    """Its folder, and an environment that takes the trial for no task of Slurm and no rank of MPI."""
+    return {
+        "default_root_dir": folder.root(given.get("default_root_dir")),
+        "plugins": with_own_environment(given.get("plugins")),
+    }
 
 
 class TrialFolder:
