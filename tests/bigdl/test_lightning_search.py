@@ -470,6 +470,8 @@ def test_a_trainer_is_lightnings_in_all_else() -> None:
     [
         ({"n_trails": 3}, TypeError, r"no argument 'n_trails'\. Did you mean n_trials\?"),
         ({"mode": "mean"}, ValueError, "mode is 'mean'; choose from best, last"),
+        ({"max_epochs": True}, ValueError, "max_epochs is True; give a number"),
+        ({"acceleration": "jit"}, TypeError, "acceleration is 'jit'; it must be True or False"),
         ({"max_epochs": 0}, ValueError, "max_epochs is 0; give a number of epochs from 1 on"),
         ({"target_metric": []}, ValueError, "give the name of a metric"),
         ({"target_metric": "reward"}, ValueError, "Is a larger reward better"),
@@ -517,6 +519,12 @@ def test_a_search_is_asked_for() -> None:
 def test_trainers_of_several_processes_are_refused(given: Any) -> None:
     by = trainer(**{"devices": 1, **given})
     with pytest.raises(ValueError, match="a trial of a search trains in one process; leave it out"):
+        by.search(net(), n_trials=1)
+
+
+def test_a_trainer_that_logs_nothing_is_refused() -> None:
+    by = Trainer(barebones=True, use_hpo=True, accelerator="cpu")
+    with pytest.raises(ValueError, match="barebones=True logs no metric"):
         by.search(net(), n_trials=1)
 
 

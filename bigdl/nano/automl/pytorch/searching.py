@@ -78,6 +78,7 @@ def search(request: Request, trainer: TrainerRecipe, earlier: LightningSearched 
     import orchestrator
 
     model = require_module(request.model)
+    _check_flags(request)
     options, fit = split_arguments(request.others, _fit, _WORDS, _SEE)
     max_epochs = _checked_epochs(fit.pop("max_epochs", None))
     data = LightningData.of(fit)
@@ -131,13 +132,23 @@ def _fit(
 
 
 def _checked_epochs(given: Any) -> int | None:
-    if given is None or (isinstance(given, int) and (given >= 1 or given == -1)):
-        return given
+    is_number = isinstance(given, int) and not isinstance(given, bool)
+    if given is None or (is_number and (given >= 1 or given == -1)):
+        return given  # type: ignore[no-any-return]
     raise ValueError(f"max_epochs is {given!r}; give a number of epochs from 1 on.")
+
+
+def _check_flags(request: Request) -> None:
+    for name in ("resume", "acceleration"):
+        value = getattr(request, name)
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}; it must be True or False.")
 
 
 def _check_trainer(trainer: TrainerRecipe) -> None:
     require_one_process(trainer)
+    if trainer.given.get("barebones"):
+        raise ValueError("A trainer with barebones=True logs no metric, so nothing can be optimised.")
     for callback in trainer.callbacks:
         require_copyable(callback, "make a callback that can be (copy.deepcopy)")
 
