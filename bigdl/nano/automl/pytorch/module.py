@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import sys
 from typing import Any
 
-from bigdl.nano.automl.hpo.lazy import is_lazy
+from bigdl.nano.automl.hpo.lazy import Build, Place, is_lazy, mapped
 from bigdl.nano.automl.hpo.objects import LazyObject, checked_arguments, name_of
 from bigdl.nano.automl.hpo.sharing import parameters_in
 from orchestrator.names import shown_name
@@ -15,6 +17,13 @@ _MARK = "_nano_hpo_takes_spaces"
 
 class LazyModule(LazyObject):
     """A Lightning module that is made when a trial knows its parameters; until then it is a recipe."""
+
+    def _made(self, build: Build, place: Place) -> Any:
+        """Modules that were made before, a pretrained backbone say, are copied: each trial trains its own."""
+        memo: dict[int, Any] = {}
+        args = _own_modules(build.resolve(self.args, place), memo)
+        kwargs = {key: build.resolve(value, place.at(key)) for key, value in self.kwargs.items()}
+        return self.target(*args, **_own_modules(kwargs, memo))
 
     def open_names(self) -> list[str]:
         """The names of all that is to be chosen."""
@@ -66,6 +75,13 @@ class _OfInit:
             raise AttributeError("__signature__")
         signature = inspect.signature(owner.__init__)
         return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def _own_modules(thing: Any, memo: dict[int, Any]) -> Any:
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and isinstance(thing, torch.nn.Module):
+        return copy.deepcopy(thing, memo)
+    return mapped(thing, lambda part, _: _own_modules(part, memo))
 
 
 def require_module(model: Any) -> LazyModule:
