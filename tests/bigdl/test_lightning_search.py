@@ -127,6 +127,7 @@ class Backbone(Small):
 PARTS: list[Any] = []
 
 
+@pytest.mark.filterwarnings("ignore:Attribute '(backbone|parts)' ")
 def test_a_module_that_was_made_before_is_not_trained_by_one_trial_for_the_next() -> None:
     PARTS.clear()
     backbone = torch.nn.Linear(64, 8)

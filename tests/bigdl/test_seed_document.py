@@ -6,14 +6,7 @@ What the guide takes for granted (``tf``, ``keras``, ``space``, data) stands in 
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import os
-import re
-import subprocess
-import sys
-import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,11 +19,20 @@ from sklearn.datasets import load_digits
 
 from bigdl.nano.automl import hpo_config
 from bigdl.nano.automl.hpo.backend import PrunerType, SamplerType
+from tests.bigdl.guide import (
+    GUIDE,
+    SETUP_DB,
+    Names,
+    blocks_for,
+    choice,
+    digest,
+    filled,
+    finished,
+    run,
+    run_script,
+)
 
 pytestmark = pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow: not installed")
-
-SHARED = Path(os.environ.get("NANO_HPO_SHARED", Path(__file__).parents[3] / "shared"))
-GUIDE = SHARED / "seed-automl.rst"
 
 # The guide's blocks in their order.
 
@@ -138,13 +140,6 @@ model.search(study_name=name, storage=storage,...)
 model.search(study_name=name, storage=storage, resume=True,...)
 """
 
-SETUP_DB = """\
-CREATE DATABASE IF NOT EXISTS example;
-CREATE USER IF NOT EXISTS bigdlhpo ;
-GRANT ALL PRIVILEGEs ON example.* TO bigdlhpo;
-FLUSH PRIVILEGES;
-"""
-
 PARALLEL = """\
 name = "parallel-example-tf"
 storage = "mysql://bigdlhpo@localhost/example"
@@ -230,10 +225,8 @@ BLOCKS = [
     IMPORTANCES_OF_DURATION,
 ]
 
-Names = dict[str, Any]
 
-
-# What a reader has before the first block, and how a block is run
+# What a reader has before the first block
 
 
 def begun(**data: Any) -> Names:
@@ -246,22 +239,6 @@ def begun(**data: Any) -> Names:
     names = {"__name__": "__main__", "tf": tf, "keras": keras, "space": space, **data}
     run(ENABLE, names)
     return names
-
-
-def run(block: str, names: Names, fills: Mapping[str, str] | None = None) -> Any:
-    """Run a block as a notebook does; the value of its last line. ``fills`` says what stands for a gap."""
-    tree = ast.parse(filled(block, fills or {}))
-    if isinstance(tree.body[-1], ast.Expr):
-        tree.body[-1] = ast.Assign([ast.Name("_", ast.Store())], tree.body[-1].value)
-    exec(compile(ast.fix_missing_locations(tree), "<guide>", "exec"), names)
-    return names.get("_")
-
-
-def filled(block: str, fills: Mapping[str, str]) -> str:
-    for gap, fill in fills.items():
-        assert gap in block
-        block = block.replace(gap, fill)
-    return block
 
 
 @pytest.fixture(autouse=True)
@@ -320,18 +297,9 @@ DIGEST = "10d570862d8972cf393d4b18d1793f88f32b86f4cad1c41d6cd4f997b805d673"
 
 def test_the_blocks_here_are_those_of_the_guide_word_for_word() -> None:
     """Where the guide itself is not at hand, its blocks are known by their digest."""
-    assert hashlib.sha256("\n".join(BLOCKS).encode()).hexdigest() == DIGEST
+    assert digest(BLOCKS) == DIGEST
     if GUIDE.is_file():
-        assert list(blocks_for_tensorflow(GUIDE.read_text())) == BLOCKS
-
-
-def blocks_for_tensorflow(guide: str) -> Iterator[str]:
-    """The blocks of Python and SQL outside the part and the tabs for PyTorch users."""
-    without_part = re.sub(r"\nFor PyTorch Users\n.*?(?=\nResume Search\n)", "", guide, flags=re.DOTALL)
-    without_tabs = re.sub(r"\n    \.\. tab:: PyTorch\n.*?(?=\n\S|\Z)", "", without_part, flags=re.DOTALL)
-    pattern = r"\n *\.\. code-block:: (?:python|sql)\n(?: +:linenos:\n)?\n+((?: +[^ \n].*\n|\n)+)"
-    for block in re.findall(pattern, f"{without_tabs}\n"):
-        yield textwrap.dedent(block).strip("\n") + "\n"
+        assert blocks_for("Tensorflow", GUIDE.read_text()) == BLOCKS
 
 
 # For TensorFlow users
@@ -477,15 +445,8 @@ def test_a_search_goes_on_in_the_same_object_and_begins_anew_without_resume() ->
 
 
 def test_eight_processes_search_on_the_database_that_the_guide_sets_up(mariadb: Any, tmp_path: Path) -> None:
-    """In a script, as the guide's user has it: MySQL's library reads the socket's name when it is loaded."""
-    for statement in SETUP_DB.split(";")[:-1]:
-        mariadb.execute(statement)
     search_8 = filled(PARALLEL, {"...": "**arguments"})
-    (tmp_path / "search.py").write_text("\n".join([PREAMBLE, FUNCTIONAL, LEARNING_RATE, ARGUMENTS, search_8]))
-    command = [sys.executable, "search.py"]
-    environ = {**os.environ, "MYSQL_UNIX_PORT": str(mariadb.socket)}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    run_script([PREAMBLE, FUNCTIONAL, LEARNING_RATE, ARGUMENTS, search_8], tmp_path, mariadb)
     stored = optuna.load_study(study_name="parallel-example-tf", storage=mariadb.url("example"))
     assert finished(stored) == 8
     assert len(list(tmp_path.glob("nano-hpo-runs/*/run-001/logs/*"))) == 8
@@ -633,17 +594,6 @@ def one_layer() -> tuple[Any, Any, Any]:
 
 
 CONVOLUTION = ("filters", "kernel_size", "strides")
-
-
-def choice(name: str) -> str:
-    """The name under which a Categorical is stored."""
-    return f"{name}\u2581choice"
-
-
-def finished(study: optuna.Study) -> int:
-    """The number of trials, which are all complete."""
-    assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
-    return len(study.trials)
 
 
 def fit_arguments(names: Names, n_trials: int) -> Names:
