@@ -328,6 +328,13 @@ def test_the_model_is_as_before_and_a_way_can_be_used_after_the_search() -> None
         accelerated(model, image, "magic")
 
 
+@pytest.mark.parametrize("name", [ORIGINAL, "jit"])
+def test_a_way_is_used_in_bfloat16_as_it_was_measured(name: str) -> None:
+    image = (digits()[0][:1],)
+    forward = accelerated(Net(8), image, name, is_bf16=True)
+    assert forward(*image).dtype == torch.bfloat16
+
+
 def test_a_way_of_ones_own_is_registered(methods: dict[str, Method]) -> None:
     assert register(way("mine")) is methods["mine"]
 

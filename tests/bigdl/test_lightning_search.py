@@ -498,6 +498,7 @@ def test_a_trainer_is_lightnings_in_all_else() -> None:
     [
         ({"n_trails": 3}, TypeError, r"no argument 'n_trails'\. Did you mean n_trials\?"),
         ({"mode": "mean"}, ValueError, "mode is 'mean'; choose from best, last"),
+        ({"dataloaders": 1}, TypeError, r"no argument 'dataloaders'\. Did you mean train_dataloaders\?"),
         ({"max_epochs": True}, ValueError, "max_epochs is True; give a number"),
         ({"acceleration": "jit"}, TypeError, "acceleration is 'jit'; it must be True or False"),
         ({"max_epochs": 0}, ValueError, "max_epochs is 0; give a number of epochs from 1 on"),
@@ -548,6 +549,14 @@ def test_trainers_of_several_processes_are_refused(given: Any) -> None:
     by = trainer(**{"devices": 1, **given})
     with pytest.raises(ValueError, match="a trial of a search trains in one process; leave it out"):
         by.search(net(), n_trials=1)
+
+
+def test_a_search_needs_training_data() -> None:
+    bare = hpo.plmodel()(type("NoData", (Bare,), {}))
+    with pytest.raises(
+        ValueError, match="no training data: give train_dataloaders or datamodule, or NoData a"
+    ):
+        trainer().search(bare(width=space.Int(4, 8)), n_trials=1)
 
 
 def test_a_trainer_that_logs_nothing_is_refused() -> None:

@@ -56,11 +56,26 @@ class Choice:
 
 
 def accelerated(module: Any, inputs: tuple[Any, ...], name: str, is_bf16: bool = False) -> Forward:
-    """What the way of that name makes of a module, for use after a search. ``KeyError``: there is none."""
+    """What the way of that name makes of a module, for use after a search. ``KeyError``: there is none.
+
+    ``is_bf16``: with autocast to bfloat16, as the trials of a trainer with ``precision="bf16"``.
+    """
+
+    def context() -> AbstractContextManager[Any]:
+        return torch.autocast("cpu", torch.bfloat16, enabled=is_bf16)  # type: ignore[no-any-return]
+
+    module.eval()
     if name == ORIGINAL:
-        return module.eval().forward  # type: ignore[no-any-return]
-    with _without_warnings():
-        return METHODS[name].accelerate(module.eval(), inputs, is_bf16)
+        forward = module.forward
+    else:
+        with _without_warnings(), torch.inference_mode(), context():
+            forward = METHODS[name].accelerate(module, inputs, is_bf16)
+
+    def called(*args: Any) -> Any:
+        with context():
+            return forward(*args)
+
+    return called if is_bf16 else forward
 
 
 def choose(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 
 from bigdl.nano.automl.hpo.lazy import Build, Lazy
@@ -82,6 +83,7 @@ def search(request: Request, trainer: TrainerRecipe, earlier: LightningSearched 
     options, fit = split_arguments(request.others, _fit, _WORDS, _SEE)
     max_epochs = _checked_epochs(fit.pop("max_epochs", None))
     data = LightningData.of(fit)
+    _require_training_data(model, data)
     _check_trainer(trainer)
     name = name_of(model.target).lower()
     where = study_to_use(request.resume, options, earlier, name)
@@ -136,6 +138,16 @@ def _checked_epochs(given: Any) -> int | None:
     if given is None or (is_number and (given >= 1 or given == -1)):
         return given  # type: ignore[no-any-return]
     raise ValueError(f"max_epochs is {given!r}; give a number of epochs from 1 on.")
+
+
+def _require_training_data(model: LazyModule, data: LightningData) -> None:
+    own = getattr(model.target, "train_dataloader", None)
+    brings_own = own is not pl.LightningModule.train_dataloader
+    if not brings_own and data.train_dataloaders is None and data.datamodule is None:
+        raise ValueError(
+            f"There are no training data: give train_dataloaders or datamodule, or {model.label} a method "
+            "train_dataloader()."
+        )
 
 
 def _check_flags(request: Request) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from orchestrator.names import shown_name
 
-_RENAMED = {"n_jobs": "n_parallels", "load_if_exists": "resume"}
+_RENAMED = {"n_jobs": "n_parallels", "load_if_exists": "resume", "dataloaders": "train_dataloaders"}
 _BY_NAME = ("search_space", "fixed_params")  # arguments of samplers that name parameters
 
 
@@ -99,7 +99,9 @@ def split_arguments(
 
 
 def _unknown(name: str, known: set[str], see: str) -> str:
-    near = _RENAMED.get(name) or next(iter(difflib.get_close_matches(name, sorted(known), n=1)), None)
+    near = _RENAMED.get(name, "")
+    if near not in known:
+        near = next(iter(difflib.get_close_matches(name, sorted(known), n=1)), "")
     return f"search takes no argument '{name}'. {f'Did you mean {near}?' if near else see}"
 
 

@@ -124,4 +124,5 @@ def cause_of_failures(summary: Summary) -> str | None:
         return None
     last = [trial for trial in summary.trials if trial.state.name == "FAIL"][-1]
     cause = str(last.system_attrs.get(CAUSE, "see the logs of the run"))
-    return f"No trial of the search is complete. Trial {last.number}: {cause.removesuffix('.')}."
+    end = "" if cause.endswith((".", "?")) else "."
+    return f"No trial of the search is complete. Trial {last.number}: {cause}{end}"
