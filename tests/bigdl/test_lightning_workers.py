@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import bigdl.nano.automl.hpo as hpo
 import bigdl.nano.automl.hpo.space as space
+from orchestrator.payload import ArrayFolder, dump, load
 from tests.bigdl.lightning_models import Bare, Small, loader, net, searched, trainer
 
 ROOT = Path(__file__).parents[2]
@@ -220,6 +221,36 @@ def test_tensors_are_mapped_and_not_copied() -> None:
     assert files.pop().startswith("/")
     pickled = Path("nano-hpo-runs/givendata/run-001/objective.pkl").stat().st_size
     assert pickled < images.nbytes / 10
+
+
+def test_tensors_of_every_kind_arrive_as_they_were(tmp_path: Path) -> None:
+    large = torch.rand(300, 300)
+    sent = {
+        "plain": large,
+        "the same": large,
+        "part": large[10:, ::2],
+        "turned": large.t(),
+        "with gradient": torch.rand(200, 200, requires_grad=True),
+        "parameter": torch.nn.Parameter(torch.rand(200, 200)),
+        "bfloat16": torch.rand(300, 300).bfloat16(),
+        "conjugate": torch.rand(200, 200, dtype=torch.complex64).conj(),
+        "sparse": torch.eye(300).to_sparse(),
+        "whole": torch.arange(20_000),
+        "empty": torch.empty(0, 7),
+    }
+    with ArrayFolder(tmp_path / "arrays") as arrays:
+        dump(sent, tmp_path / "pickle", arrays)
+        came = load(tmp_path / "pickle", arrays.path)
+        for name, tensor in sent.items():
+            assert type(came[name]) is type(tensor), name
+            assert came[name].requires_grad == tensor.requires_grad
+            assert torch.equal(came[name].to_dense(), tensor.to_dense()), name
+        assert came["plain"] is came["the same"]
+        came["plain"][0, 0] = 7.0
+        assert large[0, 0] != 7.0
+        again = load(tmp_path / "pickle", arrays.path)
+        assert again["plain"][0, 0] == large[0, 0], "what a process changes is its own"
+        assert (tmp_path / "pickle").stat().st_size < 2_000_000
 
 
 # Scripts and notebooks

@@ -177,10 +177,13 @@ def test_resume_without_a_study_is_refused(storage_url):
 def test_a_script_searches_with_functions_of_its_own_main_module(tmp_path):
     script = tmp_path / "a script.py"
     script.write_text(
+        "import functools\n"
         "from orchestrator import search\n"
         "def objective(trial):\n"
         "    return helper(trial.suggest_float('x', 0, 1))\n"
+        "@functools.lru_cache(maxsize=7)\n"
         "def helper(x):\n"
+        "    assert helper.cache_parameters()['maxsize'] == 7\n"
         "    return x + 1\n"
         "if __name__ == '__main__':\n"
         "    summary = search(objective, n_trials=4, n_parallels=2, draw='none')\n"

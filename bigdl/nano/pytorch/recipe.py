@@ -52,6 +52,13 @@ class TrainerRecipe:
         given = self.given.get("callbacks") or ()
         return given if isinstance(given, list | tuple) else (given,)
 
+    @property
+    def loggers(self) -> Sequence[Any]:
+        """Those of the user."""
+        given = self.given.get("logger")
+        several = given if isinstance(given, list | tuple) else [given]
+        return [one for one in several if isinstance(one, pl.loggers.Logger)]
+
     def of_several_processes(self) -> Iterator[tuple[str, Any]]:
         """The arguments that ask for more than one process, and their values."""
         for name, legal in _ONE_PROCESS.items():
@@ -95,11 +102,10 @@ def with_own_environment(plugins: Any) -> list[Any]:
 
 def _as_it_is(value: Any) -> Any:
     """A copy of what a trainer would change; what cannot be copied is itself, and a search will say so."""
-    if isinstance(value, list | tuple):
-        return [_as_it_is(one) for one in value]
-    if not isinstance(value, pl.Callback | pl.loggers.Logger):
+    several = value if isinstance(value, list | tuple) else [value]
+    if not any(isinstance(one, pl.Callback | pl.loggers.Logger) for one in several):
         return value
-    try:
+    try:  # together: a callback may know another one
         return copy.deepcopy(value)
     except Exception:
         return value

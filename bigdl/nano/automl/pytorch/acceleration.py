@@ -7,6 +7,7 @@ search import too). What is not installed, or does not work for a model, is skip
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import shutil
 import warnings
@@ -19,6 +20,8 @@ import torch
 
 from bigdl.nano.automl.pytorch.latency import Latency, measure
 from bigdl.nano.pytorch import ipex
+
+log = logging.getLogger("nano_hpo")
 
 Forward = Callable[..., Any]
 ORIGINAL = "original"
@@ -163,7 +166,7 @@ class _Judge:
     def objection(self, forward: Forward) -> str | None:
         """Why it is not to be taken, in a few words; None when it may."""
         if self._metrics is None:
-            self._metrics = self._evaluate()
+            self._metrics = self._metrics_without()
         try:
             with _replaced(self._module, forward) as n_calls:
                 metrics = self._evaluate()
@@ -176,6 +179,17 @@ class _Judge:
         if n_calls and len(known) == len(self._directions) > 0:
             return None
         return self._objection_to_outputs(forward)
+
+    def _metrics_without(self) -> Mapping[str, float]:
+        """None where the model cannot be validated by itself: the outputs tell then."""
+        try:
+            return self._evaluate()
+        except Exception as error:
+            log.warning(
+                "Validation of the trained model failed (%s); its outputs are compared.", _short(error)
+            )
+            self._evaluate = dict
+            return {}
 
     def _objection_to_outputs(self, forward: Forward) -> str | None:
         with torch.inference_mode(), self._context():
@@ -241,6 +255,10 @@ class _Plain(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         for name, child in module.named_children():
             self.add_module(name, child)
+        for name, parameter in module.named_parameters(recurse=False):
+            self.register_parameter(name, parameter)
+        for name, buffer in module.named_buffers(recurse=False):
+            self.register_buffer(name, buffer)
         self.__dict__["_module"] = module  # no child: its attributes are not looked at
 
     def forward(self, *inputs: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import sys
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -56,19 +57,23 @@ class _Shared(pickle.Unpickler):
 
 
 def _is_shared(thing: Any) -> bool:
-    import torch
+    return isinstance(thing, FunctionType | BuiltinFunctionType | ModuleType | type) or is_data(thing)
 
-    if isinstance(thing, torch.utils.data.Dataset | FunctionType | BuiltinFunctionType | ModuleType | type):
+
+def is_data(thing: Any) -> bool:
+    """Whether it is a dataset, a loader's or one's own, or a large array or tensor: trials share it."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and isinstance(thing, torch.utils.data.Dataset):
         return True
-    is_array = isinstance(thing, np.ndarray) or type(thing) is torch.Tensor
-    return is_array and thing.nbytes >= _LARGE_BYTES
+    is_tensor = torch is not None and type(thing) is torch.Tensor
+    return (is_tensor or isinstance(thing, np.ndarray)) and bool(thing.nbytes >= _LARGE_BYTES)
 
 
-def require_copyable(callback: Any, way_out: str) -> None:
-    """``TypeError`` for a callback of which a trial cannot have a copy of its own."""
+def require_copyable(thing: Any, way_out: str) -> None:
+    """``TypeError`` for a callback or logger of which a trial cannot have a copy of its own."""
     try:
-        copy.deepcopy(callback)
+        copy.deepcopy(thing)
     except Exception as error:
         raise TypeError(
-            f"{type(callback).__name__} cannot be copied for each trial ({error}); {way_out}."
+            f"{type(thing).__name__} cannot be copied for each trial ({error}); {way_out}."
         ) from error

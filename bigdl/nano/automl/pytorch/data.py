@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from bigdl.nano.automl.hpo.lazy import Build, Lazy
+from bigdl.nano.automl.hpo.lazy import Build, Lazy, mapped
 from bigdl.nano.automl.pytorch.copies import own_copy
 
 
@@ -51,6 +51,8 @@ class LightningData:
 def _own(thing: Any, build: Build) -> Any:
     if isinstance(thing, Lazy):
         return build.resolve(thing)
+    if type(thing) in (dict, list, tuple):
+        return mapped(thing, lambda part, _: _own(part, build))
     is_function = callable(thing) and not hasattr(thing, "__iter__")
     return thing() if is_function else own_copy(thing)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ def inputs_for(model: Any, given: Any, trainer: Any) -> tuple[Any, ...]:
     """
     if given is None:
         given = getattr(model, "example_input_array", None)
+        if isinstance(given, Mapping):  # Lightning's way of naming the arguments
+            return inspect.signature(model.forward).bind(**given).args
     if given is not None:
         return tuple(given) if isinstance(given, tuple | list) else (given,)
     for loaders in (trainer.val_dataloaders, trainer.train_dataloader):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
-import sys
 from typing import Any
 
-from bigdl.nano.automl.hpo.lazy import Build, Place, is_lazy, mapped
+from bigdl.nano.automl.hpo.lazy import Build, Place, is_lazy
 from bigdl.nano.automl.hpo.objects import LazyObject, checked_arguments, name_of
 from bigdl.nano.automl.hpo.sharing import parameters_in
+from bigdl.nano.automl.pytorch.copies import is_data
 from orchestrator.names import shown_name
 
 _MARK = "_nano_hpo_takes_spaces"
@@ -19,11 +19,11 @@ class LazyModule(LazyObject):
     """A Lightning module that is made when a trial knows its parameters; until then it is a recipe."""
 
     def _made(self, build: Build, place: Place) -> Any:
-        """Modules that were made before, a pretrained backbone say, are copied: each trial trains its own."""
+        """What was made before, a pretrained backbone say, is copied: each trial changes its own."""
         memo: dict[int, Any] = {}
-        args = _own_modules(build.resolve(self.args, place), memo)
-        kwargs = {key: build.resolve(value, place.at(key)) for key, value in self.kwargs.items()}
-        return self.target(*args, **_own_modules(kwargs, memo))
+        args = [_own(build.resolve(value, place.at(index)), memo) for index, value in enumerate(self.args)]
+        kwargs = {key: _own(build.resolve(value, place.at(key)), memo) for key, value in self.kwargs.items()}
+        return self.target(*args, **kwargs)
 
     def open_names(self) -> list[str]:
         """The names of all that is to be chosen."""
@@ -77,11 +77,18 @@ class _OfInit:
         return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
-def _own_modules(thing: Any, memo: dict[int, Any]) -> Any:
-    torch: Any = sys.modules.get("torch")
-    if torch is not None and isinstance(thing, torch.nn.Module):
+def _own(thing: Any, memo: dict[int, Any]) -> Any:
+    """A copy, but for data, which are shared, and for what cannot be copied (a connection, say)."""
+    if type(thing) in (dict, list, tuple):
+        parts = thing.items() if isinstance(thing, dict) else enumerate(thing)
+        own = {key: _own(part, memo) for key, part in parts}
+        return own if isinstance(thing, dict) else type(thing)(own.values())
+    if is_data(thing):
+        return thing
+    try:
         return copy.deepcopy(thing, memo)
-    return mapped(thing, lambda part, _: _own_modules(part, memo))
+    except Exception:
+        return thing
 
 
 def require_module(model: Any) -> LazyModule:

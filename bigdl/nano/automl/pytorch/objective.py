@@ -18,6 +18,7 @@ from bigdl.nano.pytorch.recipe import TrainerRecipe
 if TYPE_CHECKING:
     import optuna
 
+_LARGE_BYTES = 8 * 2**20
 LATENCY = "latency"  # a target that is measured, not logged
 
 
@@ -40,6 +41,7 @@ class LightningObjective:
     keeps_best: bool
     accelerates: bool
     input_sample: Any
+    collects: bool  # garbage after each trial, also in the caller's process
     keeper: TemporaryFolder
 
     def __post_init__(self) -> None:
@@ -48,18 +50,22 @@ class LightningObjective:
 
     def __call__(self, trial: optuna.Trial) -> Any:
         """Train one version; the value of each target."""
-        from bigdl.nano.automl.pytorch.conditions import one_interop_thread, own_signals, quiet
+        from bigdl.nano.automl.pytorch.conditions import own_signals, prepare_worker, quiet, release
         from bigdl.nano.automl.pytorch.trial_trainer import TrialFolder
 
         run_dir: Path | None = trial.study.run_dir  # type: ignore[attr-defined]
         if run_dir is not None:  # in a process of the search's own
-            one_interop_thread()
+            prepare_worker()
         folder = TrialFolder(run_dir, trial.number)
         try:
             with quiet(), own_signals():
-                scores = _Training(self, trial, folder).scores()
+                training = _Training(self, trial, folder)
+                scores = training.scores()
+                is_large = self.collects or training.is_large
+                del training
         finally:
             folder.remove_empty()
+        release(everywhere=is_large)
         return scores if len(scores) > 1 else scores[0]
 
     @property
@@ -79,6 +85,11 @@ class _Training:
         self.build = Build(TrialValues(trial), objective.definitions)
         self.model = self.build.resolve(objective.model)
 
+    @property
+    def is_large(self) -> bool:
+        """Whether the model is worth a collection of garbage: trainer and model hold each other."""
+        return bool(sum(one.nbytes for one in self.model.parameters()) >= _LARGE_BYTES)
+
     def scores(self) -> tuple[float, ...]:
         """Train and measure."""
         objective = self.objective
@@ -95,8 +106,8 @@ class _Training:
 
     def _train(self) -> tuple[tuple[float, ...], Callable[[], list[Any]]]:
         """The values of the metrics that are logged, and the weights of the epoch that counts."""
-        from bigdl.nano.automl.pytorch.conditions import Threads
-        from bigdl.nano.automl.pytorch.state import weights_of
+        from bigdl.nano.automl.pytorch.conditions import Threads, prepare_in_turn
+        from bigdl.nano.automl.pytorch.state import packed, state_of
         from bigdl.nano.automl.pytorch.trial_trainer import make_trainer
         from bigdl.nano.automl.pytorch.watching import Watch
 
@@ -104,18 +115,21 @@ class _Training:
         reports = len(objective.targets.metrics) == len(objective.logged.metrics) == 1
         watch = Watch(self.trial, objective.logged, reports, objective.prunes, objective.keeps_best)
         threads = Threads()
-        is_worker = self.trial.study.run_dir is not None  # type: ignore[attr-defined]
-        ours = [watch, threads] if is_worker else [watch]
+        run_dir = self.trial.study.run_dir  # type: ignore[attr-defined]
+        ours = [watch, threads] if run_dir is not None else [watch]
         self.trainer = make_trainer(objective.trainer, self.trial, self.folder, objective.max_epochs, ours)
         try:
-            self.trainer.fit(self.model, **objective.data.for_trial(self.build))
+            data = objective.data.for_trial(self.build)
+            if run_dir is not None:
+                prepare_in_turn(run_dir, self.model, data.get("datamodule"))
+            self.trainer.fit(self.model, **data)
         finally:
             threads.restore()
             watch.followed.store()
         if self.trainer.interrupted:  # Lightning before 2.2 only says so
             raise KeyboardInterrupt
         scores = objective.logged.scores(watch.followed.logs)
-        return scores, lambda: watch.followed.weights or weights_of(self.model)
+        return scores, lambda: watch.followed.weights or packed(state_of(self.model))
 
     # Latency
 
@@ -124,8 +138,9 @@ class _Training:
         from bigdl.nano.automl.pytorch.inputs import inputs_for
         from bigdl.nano.automl.pytorch.latency import measure
 
-        inputs = inputs_for(self.model, self.objective.input_sample, self.trainer)
-        context = self.trainer.precision_plugin.forward_context
+        precision = self.trainer.precision_plugin
+        inputs = precision.convert_input(inputs_for(self.model, self.objective.input_sample, self.trainer))
+        context = precision.forward_context
         self.model.eval()
         if not self.objective.accelerates:
             with context():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,8 +62,19 @@ class LightningSearched(Searched):
         )
         weights = self.weights(trial) if use_kept_weights and self.keeps_best else None
         if weights is not None:
-            load_weights(module, weights)
+            self._load(module, weights, trial.number)
         return module
+
+    def _load(self, module: Any, weights: list[Any], number: int) -> None:
+        """Layers that are made in ``setup``, or changed by a callback, are not there before a training."""
+        try:
+            load_weights(module, weights)
+        except ValueError as reason:
+            warnings.warn(
+                f"The weights that are kept of trial {number} do not fit a new {self.recipe.label} "
+                f"({reason}): the model is untrained.",
+                stacklevel=4,
+            )
 
     def best_models(self) -> Any:
         """The module of the best trial; of several objectives a list, one for each best trial."""
@@ -103,6 +115,7 @@ def search(request: Request, trainer: TrainerRecipe, earlier: LightningSearched 
         keeps_best=options.keep_best,
         accelerates=request.acceleration,
         input_sample=_checked_sample(request.input_sample),
+        collects=options.gc_after_trial,
         keeper=keeper,
     )
     summary = orchestrator.search(
@@ -161,8 +174,8 @@ def _check_trainer(trainer: TrainerRecipe) -> None:
     require_one_process(trainer)
     if trainer.given.get("barebones"):
         raise ValueError("A trainer with barebones=True logs no metric, so nothing can be optimised.")
-    for callback in trainer.callbacks:
-        require_copyable(callback, "make a callback that can be (copy.deepcopy)")
+    for one in (*trainer.callbacks, *trainer.loggers):
+        require_copyable(one, "it must be one that copy.deepcopy can copy")
 
 
 def _targets(request: Request, options: SearchOptions) -> Targets:

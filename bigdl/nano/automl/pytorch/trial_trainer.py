@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,12 @@ def make_trainer(
 ) -> pl.Trainer:
     """A trainer for the training of a trial. ``ours`` are further callbacks, which come last."""
     given = dict(recipe.given)
-    given["callbacks"] = [_moved_checkpoint(copy.deepcopy(one), folder) for one in recipe.callbacks]
+    given["callbacks"] = [*copy.deepcopy(list(recipe.callbacks)), _Moved(folder)]
     given["logger"] = _loggers(given.get("logger"), folder)
     is_asked = any(isinstance(one, pl.callbacks.Checkpoint) for one in given["callbacks"])
     given.setdefault("enable_checkpointing", is_asked)
+    if given["enable_checkpointing"]:
+        given.setdefault("default_root_dir", "lightning_logs")  # in memory; a run has a folder
     given = {**_UNASKED, **given, **_of_its_own(given, folder)}
     if max_epochs is not None:
         given["max_epochs"] = max_epochs
@@ -137,7 +140,7 @@ def _loggers(given: Any, folder: TrialFolder) -> Any:
     if given is None or given is True:
         root = folder.root(None)
         if root is not None:
-            return pl.loggers.CSVLogger(root, name="", version="")
+            return _default_logger()(root, name="", version="")
         return DummyLogger() if given is None else True
     if given is False:
         return False
@@ -154,9 +157,24 @@ def _moved_logger(logger: Any, folder: TrialFolder) -> Any:
     return logger
 
 
-def _moved_checkpoint(callback: Any, folder: TrialFolder) -> Any:
-    """With its files in the trial's folder; without a folder of its own they are there in any case."""
-    where = getattr(callback, "dirpath", None)
-    if isinstance(callback, pl.callbacks.Checkpoint) and where is not None:
-        callback.dirpath = folder.inside(where, Path(where).name)
-    return callback
+def _default_logger() -> Any:
+    """The one that Lightning would take: a module may call its ``experiment``."""
+    has_tensorboard = find_spec("tensorboard") is not None or find_spec("tensorboardX") is not None
+    return pl.loggers.TensorBoardLogger if has_tensorboard else pl.loggers.CSVLogger
+
+
+class _Moved(pl.Callback):  # type: ignore[misc]
+    """Moves the files of checkpoints to the trial's folder, also of those that the model brings.
+
+    Checkpoints come after all other callbacks. Without a folder of its own a checkpoint is there in any case.
+    """
+
+    def __init__(self, folder: TrialFolder) -> None:
+        self._folder = folder
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Before checkpoints look at their folders."""
+        for callback in trainer.checkpoint_callbacks:
+            where = getattr(callback, "dirpath", None)
+            if where is not None:
+                callback.dirpath = self._folder.inside(where, Path(where).name)

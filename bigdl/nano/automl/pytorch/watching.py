@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 import optuna
 import pytorch_lightning as pl
 
-from bigdl.nano.automl.pytorch.state import weights_of
+from bigdl.nano.automl.pytorch.state import packed, state_of
 from bigdl.nano.automl.search.following import Following
 from bigdl.nano.automl.search.targets import Targets, unknown_metric
+
+_NEARLY_ALIKE = 0.85  # difflib's ratio
+_MOST_STEPS_WITHOUT = 10
 
 
 class Watch(pl.Callback):  # type: ignore[misc]
@@ -23,8 +27,9 @@ class Watch(pl.Callback):  # type: ignore[misc]
         self, trial: optuna.Trial, targets: Targets, reports: bool, prunes: bool, keeps_weights: bool
     ) -> None:
         super().__init__()
-        weights_now = (lambda: weights_of(self._module)) if keeps_weights else None
-        self.followed = Following(trial, targets, reports, prunes, weights_now)
+        self.followed = Following(trial, targets, reports, prunes, self._weights if keeps_weights else None)
+        self._keeps_weights = keeps_weights
+        self._validated_state: dict[str, Any] | None = None
         self._targets = targets
         self._module: Any = None
         self._seen: dict[str, Any] = {}  # the objects that hold the values, by name: a new one is news
@@ -36,6 +41,14 @@ class Watch(pl.Callback):  # type: ignore[misc]
         """Lightning begins."""
         self._module = pl_module
 
+    def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """The weights are those that are validated: a callback may swap in averaged ones meanwhile."""
+        if self._keeps_weights and not trainer.sanity_checking:
+            self._validated_state = state_of(pl_module)
+
+    def _weights(self) -> list[Any]:
+        return packed(self._validated_state or state_of(self._module))
+
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """All validation data were gone through."""
         if trainer.sanity_checking:
@@ -44,6 +57,7 @@ class Watch(pl.Callback):  # type: ignore[misc]
         self._n_validations += 1
         self._is_validated = True
         self.followed.epoch_ended(self._news(trainer))
+        self._validated_state = None
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -76,10 +90,14 @@ class Watch(pl.Callback):  # type: ignore[misc]
             self.followed.add(self._news(trainer))
 
     def _require_metrics(self) -> None:
-        """``ValueError`` for a metric that is not logged: the other epochs would be in vain."""
+        """``ValueError`` for a metric that is not logged: the other epochs would be in vain.
+
+        A mistyped name is found after the first epoch; a metric may be logged now and then only.
+        """
         logged = dict.fromkeys(name for logs in self.followed.logs for name in logs)
         for name in self._targets.metrics:
-            if name not in logged:
+            is_mistyped = difflib.get_close_matches(name, logged, n=1, cutoff=_NEARLY_ALIKE)
+            if name not in logged and (is_mistyped or len(self.followed.logs) >= _MOST_STEPS_WITHOUT):
                 raise ValueError(unknown_metric(name, logged))
 
     def _news(self, trainer: Any) -> dict[str, float]:

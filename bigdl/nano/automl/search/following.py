@@ -53,11 +53,11 @@ class Following:
         self.add(logs, step)
 
     def add(self, logs: Mapping[str, float], step: int | None = None) -> None:
-        """Take in what was logged late; raises as :meth:`epoch_ended`."""
+        """Take in what was logged late, under names that are new; raises as :meth:`epoch_ended`."""
         latest = self.logs[-1]
         first = self._targets.metrics[0] if self._targets.metrics else None
         is_news = first in logs and first not in latest
-        latest.update(logs)
+        latest.update({name: value for name, value in logs.items() if name not in latest})
         if is_news and first is not None:
             self._keep_weights(logs[first])
             if self._reports:
