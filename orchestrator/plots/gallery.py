@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import plotly.graph_objects as go
 
-from orchestrator.plots.history import history_figure, intermediate_figure, pareto_figure
+from orchestrator.plots.history import history_figure, intermediate_figure
 from orchestrator.plots.importance import duration_importance_figure, value_importance_figure
+from orchestrator.plots.pareto import pareto_figure
 from orchestrator.plots.space import contour_figure, parallel_figure
 from orchestrator.plots.style import Plot, drawn
 from orchestrator.plots.timeline import timeline_figure

@@ -1,10 +1,9 @@
-"""How the values went: a view in, history, intermediate values and Pareto front out."""
+"""How the values went: a view in, history and intermediate values out."""
 
 from __future__ import annotations
 
 import optuna
 import plotly.graph_objects as go
-from optuna.trial import TrialState
 
 from orchestrator.plots import thin
 from orchestrator.plots.style import (
@@ -107,24 +106,3 @@ def _color_by_outcome(figure: go.Figure, view: StudyView, best: set[int]) -> Non
         )
         named.add(outcome)
     figure.data = sorted(figure.data, key=lambda trace: trace.name == "best")
-
-
-def pareto_figure(view: StudyView, names: list[str]) -> go.Figure:
-    """The objectives against each other: the front, and the trials that it dominates."""
-    if len(names) not in (2, 3):
-        raise UndrawableError(
-            f"The Pareto front is drawn for two or three objectives; there are {len(names)}."
-        )
-    if not view.get_trials(states=(TrialState.COMPLETE,)):
-        raise UndrawableError("No trial is complete yet, so there is no Pareto front.")
-    part, notes = thin.best_and_even(view, thin.MAX_FRONT)
-    figure = optuna.visualization.plot_pareto_front(part, target_names=names)
-    for trace, (label, color, size) in zip(figure.data, _FRONT[-len(figure.data) :], strict=True):
-        plain = {"color": color, "size": size, "showscale": False, "line": {"width": 0}}
-        trace.update(name=label, showlegend=True, marker=plain)
-    figure = styled(figure, "Pareto front", [*notes, *not_shown(view)])
-    figure.update_layout(legend=LEGEND)
-    return figure
-
-
-_FRONT = (("infeasible", "#CBD5E1", 6), ("dominated", GREY, 6), ("on the front", VERMILLION, 9))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.plots.view import StudyView
 
 Target = Callable[["FrozenTrial"], float]
+Targets = Callable[["FrozenTrial"], Sequence[float]]
 
 __all__ = [
     "plot_contour",
@@ -25,6 +26,8 @@ __all__ = [
     "plot_optimization_history",
     "plot_parallel_coordinate",
     "plot_param_importances",
+    "plot_pareto_front",
+    "plot_timeline",
 ]
 
 
@@ -103,6 +106,54 @@ def plot_param_importances(
     if len(view.directions) > 1:
         return _figure(lambda: several_importances_figure(view, evaluator, labels))
     return _figure(lambda: value_importance_figure(view, _name(view, target_name), evaluator, labels))
+
+
+def plot_pareto_front(
+    study: Study,
+    *,
+    target_names: list[str] | None = None,
+    include_dominated_trials: bool = True,
+    axis_order: list[int] | None = None,
+    constraints_func: Targets | None = None,
+    targets: Targets | None = None,
+) -> go.Figure:
+    """The objectives of a study with two or three against each other: the Pareto front and what it dominates.
+
+    ``targets`` says what is drawn of a trial instead, of a study with any number of objectives, which still
+    decide on the front. The axes are named by ``target_names``, else as the study names its objectives;
+    ``axis_order`` (of Optuna before 5) has the number of each axis' objective. A trial is infeasible where a
+    constraint that it stored, or one that ``constraints_func`` gives, is above 0.
+    """
+    from orchestrator.plots.labels import literal
+    from orchestrator.plots.pareto import pareto_figure
+    from orchestrator.plots.view import StudyView
+
+    if targets is None and len(study.directions) not in (2, 3):
+        raise ValueError(
+            f"The plot has two or three axes; the study's number of objectives is {len(study.directions)}. "
+            "Choose what to draw by targets=lambda t: (t.values[0], t.duration.total_seconds())."
+        )
+    view = StudyView(study, study.get_trials(deepcopy=False))
+    return _figure(
+        lambda: pareto_figure(
+            view,
+            None if target_names is None else [literal(name) for name in target_names],
+            targets=targets,
+            axis_order=axis_order,
+            include_dominated=include_dominated_trials,
+            constraints=constraints_func,
+        )
+    )
+
+
+def plot_timeline(study: Study, n_recent_trials: int | None = None) -> go.Figure:
+    """When each trial ran, or each of the ``n_recent_trials`` latest, and what became of it."""
+    from orchestrator.plots.timeline import trials_figure
+    from orchestrator.plots.view import StudyView
+
+    if n_recent_trials is not None and n_recent_trials <= 0:
+        raise ValueError(f"n_recent_trials is {n_recent_trials}; give a number from 1 on, or None for all.")
+    return _figure(lambda: trials_figure(StudyView(study, study.get_trials(deepcopy=False)), n_recent_trials))
 
 
 def _view(study: Study, target: Target | None, several: bool = False) -> StudyView:
