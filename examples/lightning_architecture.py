@@ -10,9 +10,9 @@ scikit-learn ships, and is judged by 360 others; hopeless ones are stopped early
 ordinary object of your class with the best values. It is trained for longer, and judged by 360 digits that
 no trial has seen.
 
-It takes half a minute. Torch first, the CPU wheels if you have no GPU (by default several GB of CUDA come):
-pip install torch --index-url https://download.pytorch.org/whl/cpu
-Then Lightning and scikit-learn: pip install -e ".[lightning,examples]"
+It takes half a minute. Torch first, in the CPU build that PyTorch's
+"Get started" page offers (left alone, pip may bring gigabytes of CUDA); then Lightning and scikit-learn:
+pip install -e ".[lightning,examples]"
 """
 
 import argparse

@@ -17,9 +17,9 @@ With `--acceleration` each trained model is also tried with `torch.jit`, `torch.
 compiler, g++) and Intel Extension for PyTorch (where it is installed). The fastest way whose loss is within
 1 % is the one that counts, and the table names it. Compiling takes some five seconds more for each trial.
 
-Without it all takes half a minute. Torch first, the CPU wheels if you have no GPU (by default several GB of
-CUDA come): pip install torch --index-url https://download.pytorch.org/whl/cpu
-Then Lightning and scikit-learn: pip install -e ".[lightning,examples]"
+Without it all takes half a minute. Torch first, in the CPU build that PyTorch's
+"Get started" page offers (left alone, pip may bring gigabytes of CUDA); then Lightning and scikit-learn:
+pip install -e ".[lightning,examples]"
 """
 
 import argparse

@@ -14,9 +14,9 @@ them from the same memory.
 training at the end goes on with it. A report of the search, one HTML file, is in the folder that is named
 when it is over.
 
-It takes half a minute. Torch first, the CPU wheels if you have no GPU (by default several GB of CUDA come):
-pip install torch --index-url https://download.pytorch.org/whl/cpu
-Then Lightning and scikit-learn: pip install -e ".[lightning,examples]"
+It takes half a minute. Torch first, in the CPU build that PyTorch's
+"Get started" page offers (left alone, pip may bring gigabytes of CUDA); then Lightning and scikit-learn:
+pip install -e ".[lightning,examples]"
 """
 
 import argparse
