@@ -559,6 +559,23 @@ def test_a_search_needs_training_data() -> None:
         trainer().search(bare(width=space.Int(4, 8)), n_trials=1)
 
 
+@pytest.mark.parametrize("devices", ["auto", -1, None])
+def test_a_trial_takes_one_device(devices: Any) -> None:
+    from bigdl.nano.automl.pytorch.trial_trainer import TrialFolder, make_trainer
+    from bigdl.nano.pytorch.recipe import TrainerRecipe
+
+    given = {"accelerator": "cpu", "logger": False} | ({"devices": devices} if devices else {})
+    asked: dict[str, Any] = {}
+
+    class Asking(TrainerRecipe):
+        def arguments(self, given: Any = None) -> Any:
+            asked.update(given)
+            return super().arguments(given)
+
+    make_trainer(Asking(given), optuna.trial.FixedTrial({}), TrialFolder(None, 0), 1, [])
+    assert asked["devices"] == 1
+
+
 def test_a_trainer_that_logs_nothing_is_refused() -> None:
     by = Trainer(barebones=True, use_hpo=True, accelerator="cpu")
     with pytest.raises(ValueError, match="barebones=True logs no metric"):

@@ -18,7 +18,6 @@ _UNASKED = {  # what a trainer does unasked and a trial does not
     "enable_progress_bar": False,
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
-    "devices": 1,
 }
 _LOGGER_FOLDERS = ("_root_dir", "_save_dir")  # of Lightning's loggers that write files
 
@@ -59,9 +58,10 @@ def make_trainer(
     given = dict(recipe.given)
     given["callbacks"] = [*copy.deepcopy(list(recipe.callbacks)), _Moved(folder)]
     given["logger"] = _loggers(given.get("logger"), folder)
-    is_asked = any(isinstance(one, pl.callbacks.Checkpoint) for one in given["callbacks"])
-    given.setdefault("enable_checkpointing", is_asked)
-    if given["enable_checkpointing"]:
+    checkpoints = [one for one in given["callbacks"] if isinstance(one, pl.callbacks.Checkpoint)]
+    given.setdefault("enable_checkpointing", bool(checkpoints))
+    have_folders = bool(checkpoints) and all(getattr(one, "dirpath", None) for one in checkpoints)
+    if given["enable_checkpointing"] and not have_folders:
         given.setdefault("default_root_dir", "lightning_logs")  # in memory; a run has a folder
     given = {**_UNASKED, **given, **_of_its_own(given, folder)}
     if max_epochs is not None:
@@ -79,8 +79,10 @@ def make_evaluator(recipe: TrainerRecipe, trial: optuna.Trial, folder: TrialFold
 
 
 def _of_its_own(given: dict[str, Any], folder: TrialFolder) -> dict[str, Any]:
-    """Its folder, and an environment that takes the trial for no task of Slurm and no rank of MPI."""
+    """Its folder, one device, and an environment that takes it for no task of Slurm and no rank of MPI."""
+    devices = given.get("devices")
     return {
+        "devices": devices if isinstance(devices, list) else 1,  # "auto" would take every GPU
         "default_root_dir": folder.root(given.get("default_root_dir")),
         "plugins": with_own_environment(given.get("plugins")),
     }
