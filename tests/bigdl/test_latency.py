@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,7 +180,8 @@ def test_what_is_installed_is_tried_and_the_fastest_kept() -> None:
     tried = trial.user_attrs["optimizations"]
     assert tried.keys() == {ORIGINAL, *METHODS}
     assert isinstance(tried["jit"], float)
-    assert isinstance(tried["compile"], float) or tried["compile"].startswith("skipped: there is no C++")
+    is_possible = shutil.which("g++") is not None and " " not in sys.prefix  # torch hands it over unquoted
+    assert isinstance(tried["compile"], float) or not is_possible, tried["compile"]
     times = {name: ms for name, ms in tried.items() if isinstance(ms, float)}
     assert trial.user_attrs["optimization"] == min(times, key=lambda name: times[name])
     assert trial.values[1] == pytest.approx(min(times.values()), rel=1e-3)
