@@ -76,7 +76,8 @@ def seconds(value: float | None) -> str:
 def duration(trial: FrozenTrial, objective_s: float | None) -> str:
     """How long a trial took: inside the objective where that was measured, else by its dates.
 
-    Dates in whole seconds (MySQL keeps no fraction) are off by up to one: «under 1 s», «about 5 s».
+    Dates in whole seconds (plain Optuna's tables on MySQL keep no fraction) are off by up to one: «under
+    1 s», «about 5 s».
     """
     if objective_s is not None or trial.duration is None:
         return seconds(objective_s)

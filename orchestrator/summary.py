@@ -119,7 +119,7 @@ def objective_seconds(attempts: Iterable[AttemptRecord]) -> dict[int, float]:
     """Seconds inside the objective by trial number, all attempts of a trial together.
 
     Attempts that nobody measured (their worker was lost) count nothing; a trial without a measured one is
-    missing. Unlike a trial's dates, which MySQL keeps in whole seconds, these are exact.
+    missing. Unlike a trial's dates, which MySQL may keep in whole seconds, these are exact.
     """
     sums: dict[int, float] = {}
     for attempt in attempts:

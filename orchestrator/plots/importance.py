@@ -190,7 +190,7 @@ def durations(trials: Sequence[FrozenTrial], attempts: Sequence[AttemptRecord]) 
 
 
 def _resolution(trials: Sequence[FrozenTrial]) -> str:
-    """A remark where the dates are those of a database that keeps whole seconds, as MySQL does."""
+    """A remark where the dates are in whole seconds, as in tables of plain Optuna on MySQL."""
     return ", known in whole seconds only" if all(map(in_whole_seconds, trials)) else ""
 
 

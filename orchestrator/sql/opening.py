@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import BaseModel
 from sqlalchemy import exc
+from sqlalchemy.dialects.mysql import DATETIME
 
 from orchestrator.errors import StorageError
 from orchestrator.sql import schema
@@ -84,7 +85,7 @@ def _with_tables(url: str) -> RDBStorage:
     deadline = time.monotonic() + _CREATION_S
     while True:
         try:
-            with _comparing_texts_exactly():
+            with _keeping_all_exactly():
                 rdb = _connected(url, creates=True)
                 schema.nano_tables.create_all(rdb.engine)
         except exc.DBAPIError as error:
@@ -98,21 +99,28 @@ def _with_tables(url: str) -> RDBStorage:
 
 
 @contextmanager
-def _comparing_texts_exactly() -> Iterator[None]:
-    """Let tables that are created meanwhile on MySQL hold any text and compare it byte by byte.
+def _keeping_all_exactly() -> Iterator[None]:
+    """Let tables that are created meanwhile on MySQL hold any text, compared byte by byte, and microseconds.
 
-    A database's own default may be latin1, where names of other alphabets cannot be stored.
+    A database's own default may be latin1, where names of other alphabets cannot be stored. Optuna's dates
+    would be kept in whole seconds, and short trials would all last equally long.
     """
     tables = (*BaseModel.metadata.tables.values(), *schema.nano_tables.tables.values())
     texts = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
     with _creating:  # the descriptions of the tables belong to all threads
+        columns = [column for table in tables for column in table.columns]
+        dates = {column: column.type for column in columns if isinstance(column.type, sa.DateTime)}
         for table in tables:
             table.dialect_kwargs.update(texts)
+        for column in dates:
+            column.type = sa.DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
         try:
             yield
         finally:
             for table, name in itertools.product(tables, texts):
                 table.dialect_kwargs.pop(name, None)
+            for column, kind in dates.items():
+                column.type = kind
 
 
 def lacks_right(error: exc.DBAPIError) -> bool:

@@ -2,7 +2,8 @@
 
 Optuna's tables are described, never created or changed here (``RDBStorage`` creates them, so that its
 version table is right). Ours hold no foreign key into them: plain Optuna must stay able to delete a study.
-Times of ours are seconds since the epoch, because Optuna's ``DATETIME`` columns keep whole seconds on MySQL.
+Times of ours are seconds since the epoch: ``DATETIME`` columns that plain Optuna has made keep whole seconds
+on MySQL.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ class TrialReader:
         )
 
     def _times(self, head: _Head) -> Times:
-        """Start and end. MySQL's DATETIME keeps whole seconds; what this process knows is more exact."""
+        """Start and end. Plain Optuna's tables on MySQL keep whole seconds; this process may know better."""
         start, complete = self.exact.get(head.trial_id, (None, None))
         return _closer(head.start, start), _closer(head.complete, complete)
 
