@@ -30,12 +30,16 @@ if TYPE_CHECKING:
     from orchestrator.sampling.flat_tpe import FlatTPESampler
     from orchestrator.storage.study_storage import open_storage
     from orchestrator.summary import Summary
+    from orchestrator.trial_folder import last_checkpoint, mark_checkpoint, trial_dir
 
 _HOMES = {
     "FlatTPESampler": "orchestrator.sampling.flat_tpe",
+    "last_checkpoint": "orchestrator.trial_folder",
+    "mark_checkpoint": "orchestrator.trial_folder",
     "open_storage": "orchestrator.storage.study_storage",
     "search": "orchestrator.api",
     "Summary": "orchestrator.summary",
+    "trial_dir": "orchestrator.trial_folder",
     "ObjectiveError": "orchestrator.errors",
     "OrchestratorError": "orchestrator.errors",
     "RunDirError": "orchestrator.errors",
@@ -57,8 +61,11 @@ __all__ = [
     "StudyError",
     "Summary",
     "UserError",
+    "last_checkpoint",
+    "mark_checkpoint",
     "open_storage",
     "search",
+    "trial_dir",
 ]
 
 
