@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SyntheticError,
         TopologyError,
     )
+    from affinity.memory import Memory, read_memory, read_oom_kills
     from affinity.mempolicy import get_policy, set_policy
     from affinity.observe import Observation, Pool, differences, observe
     from affinity.partition import partition
@@ -47,6 +48,7 @@ __all__ = [
     "CoreKind",
     "CpusetError",
     "Llc",
+    "Memory",
     "NumaNode",
     "Observation",
     "Package",
@@ -71,6 +73,8 @@ __all__ = [
     "parse_mask",
     "partition",
     "read_allowance",
+    "read_memory",
+    "read_oom_kills",
     "read_topology",
     "set_policy",
     "synthetic_topology",
@@ -83,6 +87,7 @@ _NAMES = {
     "binding": "Binding bind_command bind_this_process exec_bound",
     "cpuset": "format_list parse_list parse_mask",
     "describe": "as_json describe_topology",
+    "memory": "Memory read_memory read_oom_kills",
     "errors": "AffinityError BindError CpusetError PartitionError SyntheticError TopologyError",
     "mempolicy": "get_policy set_policy",
     "observe": "Observation Pool differences observe",

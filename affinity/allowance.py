@@ -12,6 +12,7 @@ from affinity.cgroup import read_cpusets, read_memory_sets, read_quotas
 from affinity.cpuset import format_list, parse_list
 from affinity.errors import CpusetError
 from affinity.files import read_text
+from affinity.memory import Memory, read_memory
 from affinity.topology import Topology
 
 
@@ -34,13 +35,15 @@ class Constraint:
 class Allowance:
     """The PUs and memory nodes this process may use, ascending, its CPU quota (None: none), and why.
 
-    ``pus`` is the intersection over all constraints, ``quota_cpus`` the smallest quota of all ancestors.
+    ``pus`` is the intersection over all constraints, ``quota_cpus`` the smallest quota of all ancestors,
+    ``memory`` the least of the machine's and of all limits.
     """
 
     pus: tuple[int, ...]
     memory_nodes: tuple[int, ...]
     quota_cpus: float | None
     constraints: tuple[Constraint, ...]
+    memory: Memory | None = None  # None: not known
 
     def describe(self) -> str:
         """One line: «16 PUs, 8 allowed by the scheduler mask, quota 4.0 CPUs from cgroup ...»."""
@@ -97,6 +100,7 @@ def read_allowance(
         memory_nodes=_memory_nodes(topology, root),
         quota_cpus=min((_cpus(quota) for quota in quotas), default=None),
         constraints=(*constraints, *quotas),
+        memory=read_memory(root),
     )
 
 

@@ -66,6 +66,16 @@ def read_memory_sets(root: Path) -> tuple[Cpuset, ...]:
     return tuple(_cpusets(root, _MEMORY_FILES))
 
 
+def memory_groups(root: Path) -> Iterator[tuple[str, str]]:
+    """This process's group of the memory controller and its visible ancestors, the leaf first.
+
+    Each as the process sees its folder, and as it lies under ``root``.
+    """
+    for mount, path in _hierarchies(root, "memory"):
+        for folder in _ancestry(mount, path):
+            yield folder, _under(root, folder)
+
+
 def _cpusets(root: Path, names: tuple[str, ...]) -> Iterator[Cpuset]:
     """The nearest group that says something: an empty v1 or unset v2 file means the parent's."""
     for mount, path in _hierarchies(root, "cpuset"):

@@ -15,7 +15,7 @@ def describe_topology(topology: Topology, allowance: Allowance, partition: Parti
     """Plain text in three parts: the machine, what this process may use and why, the slots (if divided)."""
     parts = [_machine(topology), _allowed(allowance)]
     if partition is not None:
-        parts.append(_slots(partition))
+        parts.append([*_slots(partition), *_memory(allowance, len(partition.slots))])
     return "\n\n".join("\n".join(lines) for lines in parts)
 
 
@@ -48,6 +48,7 @@ def as_json(allowance: Allowance, partition: Partition | None) -> dict[str, Any]
         ],
         "memory_nodes": list(allowance.memory_nodes),
         "quota_cpus": allowance.quota_cpus,
+        "memory_mib": None if allowance.memory is None else allowance.memory.mib,
         "policy": partition.policy if partition else None,
         "reason": partition.reason if partition else None,
         "warnings": list(partition.warnings if partition else ()),
@@ -104,6 +105,13 @@ def _slots(partition: Partition) -> list[str]:
         f" imbalance {partition.imbalance}"
     )
     return [*lines, *(f"Warning: {warning}" for warning in partition.warnings)]
+
+
+def _memory(allowance: Allowance, n_slots: int) -> list[str]:
+    if allowance.memory is None:
+        return []
+    share = allowance.memory.mib // n_slots
+    return [f"Memory: {share} MiB a slot of {allowance.memory.mib} MiB  ({allowance.memory.source})"]
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:

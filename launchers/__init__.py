@@ -5,8 +5,10 @@ Knows nothing of trials, studies or frameworks. Imports `affinity` and the stand
 
 from .allocation import allocation_id
 from .confinement import Confinement, read_confinement
+from .descent import descendants, kill_all
 from .environment import worker_environment
 from .errors import LauncherError, RankError, SpawnError
+from .lifeline import Warden
 from .rank import ALONE, Rank, read_rank
 from .worker import WorkerProcess, WorkerSpec, describe_exit, start_worker
 
@@ -17,10 +19,13 @@ __all__ = [
     "Rank",
     "RankError",
     "SpawnError",
+    "Warden",
     "WorkerProcess",
     "WorkerSpec",
     "allocation_id",
+    "descendants",
     "describe_exit",
+    "kill_all",
     "read_confinement",
     "read_rank",
     "start_worker",

@@ -1,31 +1,38 @@
 """`WorkerSpec` in, `WorkerProcess` out: a local process in its own process group, bound, logged, awaited.
 
-A worker leads its own session, so a Ctrl-C in the terminal reaches the agent only and a signal to the group
-reaches everything the worker started. It dies with its agent (Linux's parent-death signal, set by the shim).
+A worker leads its own session, so a Ctrl-C in the terminal reaches the agent only. It dies with its agent
+(Linux's parent-death signal, set by the shim), and all that it has started dies with it: by its process group
+and, where something has left that, by the mark in its environment. Where memory is short the kernel is to
+choose a worker, and not the agent or a database beside it (oom_score_adj, proc(5)).
 """
 
 import contextlib
 import errno
 import math
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
 from affinity import Binding, bind_command
 
+from .descent import MARK, kill_marked
 from .errors import LauncherError, SpawnError
+from .lifeline import new_mark
 
 __all__ = ["WorkerProcess", "WorkerSpec", "describe_exit", "start_worker"]
 
 GUARD = Path(__file__).with_name("guard.py")
+OOM_SCORE = 500  # more than our own: of 1000
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 POLL_S = 0.02  # how often an exit is looked for where the kernel has no pidfd (before Linux 5.3)
 
 EXPLANATIONS = {
@@ -57,6 +64,7 @@ class WorkerSpec:
     env: the whole environment (see `worker_environment`), before the binding adds its variables.
     cwd: where it runs. log: the file to which its output is appended; its folder is made if missing.
     pass_fds: descriptors it inherits under the same numbers, apart from 0, 1 and 2.
+    mark: what it and all that it starts have in their environment, as `NANO_HPO_WORKER`.
     """
 
     argv: tuple[str, ...]
@@ -65,6 +73,7 @@ class WorkerSpec:
     cwd: Path
     log: Path
     pass_fds: tuple[int, ...] = ()
+    mark: str = field(default_factory=new_mark)
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:
@@ -78,7 +87,8 @@ def start_worker(spec: WorkerSpec) -> "WorkerProcess":
     Input is /dev/null, output and errors are appended to `spec.log`. Linux sends the parent-death signal when
     the *thread* that started the worker ends, so call this in a thread that lives as long as the agent.
     Raises `SpawnError` when the process cannot be started. A program that is missing is told by the log and
-    the exit status instead, as it is looked up behind the bind shim.
+    the exit status instead, as it is looked up behind the bind shim. A log for which the disk has no room is
+    left out.
     """
     command = _command(spec)
     _check_cwd(spec.cwd)
@@ -86,7 +96,7 @@ def start_worker(spec: WorkerSpec) -> "WorkerProcess":
         try:
             popen = subprocess.Popen(
                 command,
-                env=dict(spec.env),
+                env={**spec.env, MARK: spec.mark},
                 cwd=spec.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -96,7 +106,8 @@ def start_worker(spec: WorkerSpec) -> "WorkerProcess":
             )
         except OSError as error:
             raise SpawnError(_explain_spawn_error(command[0], error)) from error
-    return WorkerProcess(popen, _open_pidfd(popen.pid))
+    _prefer_for_oom(popen.pid)
+    return WorkerProcess(popen, _open_pidfd(popen.pid), spec.mark)
 
 
 def _command(spec: WorkerSpec) -> list[str]:
@@ -119,6 +130,8 @@ def _open_log(path: Path) -> IO[bytes]:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("ab", buffering=0)
     except OSError as error:
+        if error.errno in NO_ROOM and path.parent.is_dir():
+            return open(os.devnull, "ab", buffering=0)  # noqa: PTH123 - the trials matter more
         raise SpawnError(
             f"The worker's log {path} cannot be written: {error.strerror}. Choose another run directory."
         ) from error
@@ -127,6 +140,13 @@ def _open_log(path: Path) -> IO[bytes]:
 def _explain_spawn_error(program: str, error: OSError) -> str:
     reason = f"{program} cannot be started: {error.strerror}."
     return f"{reason} {FIXES.get(error.errno or 0, 'Try the command by hand on this node.')}"
+
+
+def _prefer_for_oom(pid: int) -> None:
+    """Raise the worker's chance of being chosen by the kernel, above ours; all that it starts inherits it."""
+    with contextlib.suppress(OSError, ValueError):  # no Linux, or it has gone
+        mine = int(Path("/proc/self/oom_score_adj").read_text())
+        Path(f"/proc/{pid}/oom_score_adj").write_text(f"{min(1000, mine + OOM_SCORE)}\n")
 
 
 def _open_pidfd(pid: int) -> int | None:
@@ -141,11 +161,14 @@ class WorkerProcess:
     """One started worker; every one must be ended with `end()` or waited for, for one thread at a time.
 
     When the leader's exit is seen, what is left of its process group is killed *before* the leader is reaped:
-    until then the kernel cannot give the group's number to somebody else.
+    until then the kernel cannot give the group's number to somebody else. `usage` is known after that: its
+    resources, with those of its children that it has waited for (getrusage(2)).
     """
 
     _popen: subprocess.Popen[bytes]
     pidfd: int | None  # readable once the worker has exited: for selectors; closed when the worker is reaped
+    mark: str
+    usage: resource.struct_rusage | None = None
 
     @property
     def pid(self) -> int:
@@ -168,19 +191,25 @@ class WorkerProcess:
             self._sleep_until_exit(left_s)
         return self._popen.returncode
 
-    def terminate_group(self, signal_number: int = signal.SIGTERM) -> None:
-        """Send a signal to the worker and all that it started; does nothing once it has been reaped."""
+    def terminate(self) -> None:
+        """Ask the worker, and it alone, to end: it may end what it has started in good order."""
         if self._popen.returncode is None:
-            _kill_group(self.pid, signal_number)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill the worker and its process group; does nothing once it has been reaped."""
+        if self._popen.returncode is None:
+            _kill_group(self.pid)
 
     def end(self, grace_s: float = 5.0) -> int:
-        """End the group: SIGTERM, `grace_s` seconds to obey, SIGKILL; returns the worker's return code.
+        """End it: SIGTERM, `grace_s` seconds to obey, SIGKILL to the group; returns the worker's return code.
 
-        Grandchildren left behind by the worker's exit are killed as well. Calling it again is harmless.
+        What is left behind by the worker's exit is killed as well. Calling it again is harmless.
         """
-        self.terminate_group(signal.SIGTERM)
+        self.terminate()
         if self.wait(grace_s) is None:
-            self.terminate_group(signal.SIGKILL)
+            self.kill()
         returncode = self.wait()
         assert returncode is not None
         return returncode
@@ -194,8 +223,13 @@ class WorkerProcess:
         poller.poll(None if left_s is None else math.ceil(left_s * 1000))
 
     def _reap(self) -> None:
-        _kill_group(self.pid, signal.SIGKILL)
-        self._popen.wait()
+        _kill_group(self.pid)
+        try:
+            _, status, self.usage = os.wait4(self.pid, 0)
+            self._popen.returncode = os.waitstatus_to_exitcode(status)
+        except ChildProcessError:  # somebody else has reaped it
+            self._popen.wait()
+        kill_marked(self.mark)
         if self.pidfd is not None:
             os.close(self.pidfd)
             self.pidfd = None
@@ -209,9 +243,9 @@ def _has_exited(pid: int) -> bool:
         return True
 
 
-def _kill_group(pgid: int, signal_number: int) -> None:
+def _kill_group(pgid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or only a setuid program is left
-        os.killpg(pgid, signal_number)
+        os.killpg(pgid, signal.SIGKILL)
 
 
 def describe_exit(returncode: int) -> str:

@@ -17,6 +17,7 @@ require_ours(("affinity", "launchers"))
 
 if TYPE_CHECKING:
     from orchestrator.api import search
+    from orchestrator.command.objective import CommandObjective
     from orchestrator.errors import (
         ObjectiveError,
         OrchestratorError,
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
         StudyError,
         UserError,
     )
+    from orchestrator.interrupts import WorkerEnded
     from orchestrator.sampling.flat_tpe import FlatTPESampler
     from orchestrator.storage.study_storage import open_storage
     from orchestrator.summary import Summary
     from orchestrator.trial_folder import last_checkpoint, mark_checkpoint, trial_dir
 
 _HOMES = {
+    "CommandObjective": "orchestrator.command.objective",
     "FlatTPESampler": "orchestrator.sampling.flat_tpe",
     "last_checkpoint": "orchestrator.trial_folder",
     "mark_checkpoint": "orchestrator.trial_folder",
@@ -48,9 +51,11 @@ _HOMES = {
     "StorageError": "orchestrator.errors",
     "StudyError": "orchestrator.errors",
     "UserError": "orchestrator.errors",
+    "WorkerEnded": "orchestrator.interrupts",
 }
 
 __all__ = [
+    "CommandObjective",
     "FlatTPESampler",
     "ObjectiveError",
     "OrchestratorError",
@@ -61,6 +66,7 @@ __all__ = [
     "StudyError",
     "Summary",
     "UserError",
+    "WorkerEnded",
     "last_checkpoint",
     "mark_checkpoint",
     "open_storage",

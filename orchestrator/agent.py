@@ -15,18 +15,22 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from affinity import Binding
+from launchers import SpawnError
+from orchestrator.causes import Cause
 from orchestrator.channel import Message
 from orchestrator.crew import Crew, News
 from orchestrator.errors import ObjectiveError
 from orchestrator.host import this_process
 from orchestrator.launch import Launch
+from orchestrator.limits import Limits, Verdict
 from orchestrator.orders import LoadOrder, WorkOrder
+from orchestrator.post_mortem import OomWatch
 from orchestrator.progress import Snapshot, View
 from orchestrator.run_handle import RunHandle
-from orchestrator.slot_worker import STORAGE_FAILED, RunningTrial, SlotWorker
+from orchestrator.settlement import Settlement
+from orchestrator.slot_worker import RunningTrial, SlotWorker
 from orchestrator.sql.failures import is_passing, said
 from orchestrator.stop import StopRequests
-from orchestrator.storage.attempts import DATABASE_LOST, RELEASED, Loss
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
 from orchestrator.tally import Tally
 
@@ -36,7 +40,7 @@ _TICK_S = 0.25
 _IDLE_TICK_S = 1.0  # how often an agent without work looks whether the others are done
 _MAX_DEATHS = 8  # of the workers of one slot in a row, with no trial finished between
 _MAX_LOADS = 2  # deaths of a worker that loads the objective before the run begins
-_TERMINATE_S = 2.0
+_CATCH_S = 5.0  # between the signal that Python code can catch and the one that nothing can
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,10 @@ class Agent:
         self._crew = Crew(launch.share.slots, launch.rank.index, launch.paths, order, stops)
         self._workers = self._crew.workers
         self._run: RunHandle | None = None
+        self._limits = Limits.of(launch.spec)
+        self._oom = OomWatch()
         self._tally = Tally()
+        self._settlement: Settlement | None = None  # once there is a run
         self._ending: Ending | None = None  # set: begin no further trial
         self._grace_until_s: float | None = None
         self._deadline_s: float | None = None
@@ -67,7 +74,6 @@ class Agent:
         self._is_database_away = False
         self._no_ticket_left = False
         self._look_at_s = 0.0
-        self._is_ending_workers = False
         self._noted: set[str] = set()  # what workers said that people should know
 
     def run(self, begin: Callable[[], RunHandle]) -> Ending:
@@ -76,6 +82,7 @@ class Agent:
         Raises ``ObjectiveError`` when the objective does not load; the run is then not begun.
         """
         try:
+            self._oom.look()
             self._load_once()
             if self._ending is None:
                 self._join(begin())
@@ -103,7 +110,8 @@ class Agent:
 
     def _join(self, run: RunHandle) -> None:
         self._run = run
-        run.database.gives_up = lambda: self._stops.count > 1
+        self._settlement = Settlement(self._launch, run, self._oom, self._tally, self._view)
+        run.database.gives_up = lambda: self._stops.is_over(self._spec.grace_s)
         self._tally.begin(run.attempts.counts(run.run_id).get("ended", 0), run.best())
         if self._spec.timeout_s is not None:
             self._deadline_s = time.monotonic() + self._spec.timeout_s
@@ -117,6 +125,7 @@ class Agent:
             self._give_orders()
             self._wait(self._pause_s())
             self._check_deadlines()
+            self._enforce_limits()
             self._beat()
             self._keep_params()
             if self._ending is None:
@@ -174,6 +183,7 @@ class Agent:
             slot=worker.slot.index,
             cpu_model=self._launch.share.topology.cpu_model,
             binding=Binding.of(worker.slot),
+            max_trials=self._spec.trials_per_worker,
             run_dir=self._launch.paths.root,
         )
 
@@ -202,7 +212,7 @@ class Agent:
                 case "noted":
                     self._note_once(message.data["text"])
                 case "done":
-                    self._no_ticket_left = True
+                    self._no_ticket_left |= not message.data["is_renewed"]
                     if message.data["stop_run"]:
                         self._stop(Ending(FINISHED, "the study asked to stop"))
 
@@ -258,36 +268,12 @@ class Agent:
     # Workers
 
     def _settle(self, worker: SlotWorker, returncode: int) -> None:
-        """Empty the slot of a worker that has exited; its open attempt is given back or released."""
-        lost = worker.clear(returncode)
-        exit_text = worker.last_exit
-        if self._run is None:
-            return
-        left = self._run.attempts.open_attempt(self._run.agent_id, worker.slot.index)
-        if (returncode != 0 or lost is not None) and self._ending is None:
-            self._view.lost(worker.slot.index, lost.number if lost else None, exit_text)
-        if left is None:
-            return
-        worker.n_lost += 1
-        told = {}
-        if lost is not None and lost.token == left[0]:
-            told = {"params": lost.params, "suggested": lost.suggested}
-        loss = Loss(self._cause(returncode, exit_text), returncode, worker.peak_rss_mib, **told)
-        if self._ending is not None:
-            self._run.attempts.release(*left, loss)
-            return
-        happened = self._run.attempts.give_back(*left, loss, self._spec.max_retries)
-        self._tally.lost(happened)
-        if happened == "failed":
-            which = f"Trial {lost.number}" if lost is not None else "A trial"
-            self._view.note(
-                f"{which} has lost too many workers (--max-retries, max_retries=): it is failed for good."
-            )
-
-    def _cause(self, returncode: int, exit_text: str) -> str:
-        if self._is_ending_workers:
-            return RELEASED
-        return DATABASE_LOST if returncode == STORAGE_FAILED else f"lost: {exit_text}"
+        """A worker has exited."""
+        if self._settlement is None:
+            worker.clear(returncode)
+        else:
+            self._settlement.settle(worker, returncode, is_ending=self._ending is not None)
+            self._stop_if_all_fail_alike()
 
     def _restart_or_give_up(self) -> None:
         """A new worker into each empty slot while there is work; the end when workers only ever die."""
@@ -303,7 +289,17 @@ class Agent:
                 self._stop(Ending(FAILED, f"{reason}; see {worker.log}"))
                 return
             if now_s >= worker.retry_at_s:
-                self._crew.start(worker)
+                self._start(worker)
+
+    def _start(self, worker: SlotWorker) -> None:
+        """A refusal of the system, as when there are too many processes, may pass."""
+        try:
+            self._crew.start(worker)
+        except SpawnError as error:
+            if self._run is None:
+                raise
+            worker.could_not_start(str(error))
+            self._note_once(str(error))
 
     def _has_work(self) -> bool:
         """Whether a new worker would find a trial: a ticket, or (asked once a second) one given back."""
@@ -339,15 +335,23 @@ class Agent:
             bounded = self._spec.n_trials is not None
             self._stop(Ending(STOPPED if bounded else FINISHED, f"timeout of {self._spec.timeout_s:g} s"))
         if self._grace_until_s is not None and time.monotonic() >= self._grace_until_s:
-            self._end_workers(0.0 if self._stops.count > 1 else _TERMINATE_S)
+            self._end_workers(0.0 if self._stops.count > 1 else _CATCH_S)
+
+    def _enforce_limits(self) -> None:
+        """Tell a worker to end whose trial has taken too long or too much."""
+        for worker in self._workers:
+            verdict = self._limits.broken_by(worker) if worker.verdict is None else None
+            if verdict is not None:
+                worker.terminate(verdict, _CATCH_S)
 
     def _end_workers(self, grace_s: float) -> None:
         """End what still runs; their trials are released."""
-        self._is_ending_workers = True
-        self._take_in(self._crew.end(grace_s))  # all have ended, whatever comes of the database afterwards
+        asked = self._stops.count > 0
+        why = Verdict(self._stops.cause, self._stops.reason) if asked else Verdict(Cause.RELEASED, "")
+        self._take_in(self._crew.end(why, grace_s))  # all have ended, whatever comes of the database
 
     def _stop_if_all_fail_alike(self) -> None:
-        reason = self._tally.all_fail_alike()
+        reason = self._tally.all_fail_alike() if self._ending is None else None
         if reason is not None:
             self._stop(Ending(FAILED, f"the first {reason}; see {self._launch.paths.logs}"))
 
@@ -356,7 +360,7 @@ class Agent:
         try:
             if self._crew.is_running:
                 self._ending = self._ending or Ending(FAILED, "the agent failed")
-                self._end_workers(_TERMINATE_S)
+                self._end_workers(_CATCH_S)
             if self._run is not None:
                 self._say_goodbye(self._run)
         finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from launchers import Rank, RankError, read_rank
+from orchestrator.command.objective import CommandObjective
 from orchestrator.errors import RunFailed, SpecError
 from orchestrator.launch import Launch, plan
 from orchestrator.machine import Share, read_share, usable_cores
@@ -69,23 +70,27 @@ def search(
     max_retries: int = 3,
     grace_s: float = 30.0,
     storage_patience_s: float = STORAGE_PATIENCE_S,
+    trial_timeout_s: float | None = None,
+    trial_memory_mib: float | None = None,
+    isolate: bool = False,
+    trials_per_worker: int | None = None,
     progress: bool = True,
     draw: Draw = "all",
 ) -> Summary:
     """Search for the parameters that optimise ``objective``.
 
-    With ``n_parallels=1`` and neither ``storage`` nor ``run_dir`` the trials run in this process and in
-    memory, unless a launcher (``mpirun``, ``srun``) has started several ranks. Else each of ``n_parallels``
-    processes (per rank) runs trials in its own share of this machine's cores, on one study in ``storage``
-    (default: an SQLite file in the run directory). The objective then travels as a pickle; numpy arrays and
-    torch tensors of 64 KiB and more that it holds lie in files meanwhile, which the processes of a machine
-    share: a process has memory of its own only for what it changes of them.
+    With ``n_parallels=1``, and neither ``storage`` nor ``run_dir`` nor limits of a trial, the trials run in
+    this process and in memory, unless a launcher (``mpirun``, ``srun``) has started several ranks. Else each
+    of ``n_parallels`` processes (per rank) runs trials in its own share of this machine's cores, on one study
+    in ``storage`` (default: an SQLite file in the run directory). The objective then travels as a pickle;
+    numpy arrays and torch tensors of 64 KiB and more that it holds lie in files meanwhile, which the
+    processes of a machine share: a process has memory of its own only for what it changes of them.
 
     In all processes ``trial.study.run_dir`` is the run directory, or None in memory.
 
     Args:
         objective: a function of one Optuna trial that returns a number (a sequence of numbers for several
-            directions), or ``"FILE.py:FUNCTION"``.
+            directions), ``"FILE.py:FUNCTION"``, or a ``CommandObjective``.
         n_trials: the number of finished trials over all processes, exactly. At least one of ``n_trials`` and
             ``timeout_s`` is needed.
         timeout_s: seconds after which no further trial begins.
@@ -113,10 +118,23 @@ def search(
         oversubscribe: allow more processes than cores.
         keep_binding: behind ``mpirun``, use the cores that it bound this rank to; otherwise the ranks of a
             node divide all that ``mpirun`` itself may use.
-        max_retries: how often a trial whose process died is tried again.
-        grace_s: seconds that running trials have after the first Ctrl-C; a second one stops at once. (In this
-            process: the running trial may finish; a second one raises KeyboardInterrupt.)
+        max_retries: how often a trial is tried again whose process, agent or node was lost. One over which
+            three processes died is failed for good; what a trial raises, or a limit that it breaks, fails it
+            at once.
+        grace_s: seconds that running trials have after the first Ctrl-C, SIGTERM or SIGUSR1 (Slurm's
+            warning) to finish or to leave a checkpoint (``trial.study.is_stopping``); then they go back to
+            the queue with their parameters. A second signal stops at once. (In this process: the running
+            trial may finish; a second one raises KeyboardInterrupt.)
         storage_patience_s: seconds that the database may be away before the run gives up; 0: none.
+        trial_timeout_s: seconds after which a trial is ended and failed: first by an exception in its main
+            thread (``orchestrator.interrupts.WorkerEnded``), five seconds later by killing its process and
+            all that it has started.
+        trial_memory_mib: resident memory in MiB of a trial's process with all that it has started (pages
+            that they share count for each); above it the trial is ended likewise.
+        isolate: every trial in a process of its own (``trials_per_worker=1``), started anew: a fork would
+            not do, since TensorFlow, JAX, CUDA and OpenMP break in the children of a process that has used
+            them. It costs the import of the objective's libraries for each trial.
+        trials_per_worker: trials after which a process is replaced, for objectives that leak memory.
         progress: show it on standard error.
         draw: "all" (the report, and the plots as PNG files where Chromium is found), "html" (the report) or
             "none" (tables only).
@@ -154,12 +172,16 @@ def search(
         max_retries=max_retries,
         grace_s=grace_s,
         storage_patience_s=storage_patience_s,
+        trial_timeout_s=trial_timeout_s,
+        trial_memory_mib=trial_memory_mib,
+        trials_per_worker=1 if isolate and trials_per_worker is None else trials_per_worker,
     )
     if origin is not None:
         require_same(origin, study_name, spec.directions)
     tools = tools_of(sampler, pruner, callbacks)
     view: View = view_for_terminal() if progress else Silent()
     stays_here = run_dir is None and (origin is None or origin.in_memory) and _rank().size == 1
+    stays_here = stays_here and not spec.has_limits
     if stays_here and spec.n_parallels == 1 and spec.storage_url is None and not isinstance(objective, str):
         return _search_in_memory(objective, spec, tools, view, origin)
     where = Path(run_dir) if run_dir is not None else None
@@ -210,6 +232,8 @@ def _study_name(objective: Objective | str) -> str:
     """As the command line would name it, for a function of a script too; else the function's name."""
     if isinstance(objective, str):
         return default_study_name(objective)
+    if isinstance(objective, CommandObjective):
+        return objective.study_name
     module = sys.modules.get(getattr(objective, "__module__", None) or "")
     file = getattr(module, "__file__", None)
     name = name_of(objective)

@@ -22,7 +22,7 @@ from orchestrator.paths import write_whole
 from orchestrator.run_handle import RunHandle
 from orchestrator.spec import RunSpec
 from orchestrator.sql.database import Database
-from orchestrator.sql.opening import open_database
+from orchestrator.sql.opening import open_database, patiently
 from orchestrator.sql.patience import Patience
 from orchestrator.storage.runs import RUNNING, RunTable
 from orchestrator.storage.study_storage import StudyStorage
@@ -31,7 +31,8 @@ from orchestrator.storage_url import masked, sqlite_path
 
 def begin(launch: Launch) -> RunHandle:
     """Create what is missing (tables, study, run), announce this agent, and return the run."""
-    database = open_database(launch.storage_url, Patience(launch.spec.storage_patience_s))
+    patience_s = launch.spec.storage_patience_s
+    database = patiently(lambda: open_database(launch.storage_url, Patience(patience_s)), patience_s)
     runs = RunTable(database)
     if launch.continues:
         _reopen(runs, launch)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import selectors
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from affinity import Slot
+from launchers import Warden
 from orchestrator.channel import Message
+from orchestrator.limits import Verdict
 from orchestrator.orders import LoadOrder
 from orchestrator.paths import RunPaths
 from orchestrator.slot_worker import SlotWorker
@@ -34,6 +35,7 @@ class Crew:
         self.workers = [SlotWorker(slot, paths.worker_log(rank, slot.index)) for slot in slots]
         self._order = order
         self._stops = stops
+        self._warden = Warden()
         self._selector = selectors.DefaultSelector()
         self._selector.register(stops.wakeup_fd, selectors.EVENT_READ)
 
@@ -44,7 +46,7 @@ class Crew:
 
     def start(self, worker: SlotWorker) -> None:
         """Start a process in an empty slot and tell it what to load."""
-        worker.start(self._order, Path.cwd())
+        worker.start(self._order, Path.cwd(), self._warden)
         assert worker.process is not None
         assert worker.wire is not None
         worker.descriptors = [worker.wire.read_fd]
@@ -63,9 +65,9 @@ class Crew:
         messages = worker.messages()
         if worker.process is None:
             return News(worker, messages, None)
-        lingers = worker.lingers()
-        if lingers:
-            worker.process.terminate_group(signal.SIGKILL)
+        lingers = worker.is_done and worker.is_overdue()
+        if worker.is_overdue():
+            worker.process.kill()
         if worker.wire is not None and worker.wire.closed:
             self._forget([worker.wire.read_fd])  # else the end of the pipe would wake us for ever
         returncode = worker.process.poll()
@@ -74,7 +76,9 @@ class Crew:
         return self._last_news(worker, messages, 0 if lingers else returncode)
 
     def _last_news(self, worker: SlotWorker, messages: Sequence[Message], returncode: int) -> News:
+        assert worker.process is not None
         self._forget(worker.descriptors)
+        self._warden.forget(worker.process.mark)
         return News(worker, [*messages, *worker.messages()], returncode)
 
     def _forget(self, descriptors: Sequence[int]) -> None:
@@ -82,14 +86,15 @@ class Crew:
             if descriptor in self._selector.get_map():
                 self._selector.unregister(descriptor)
 
-    def end(self, grace_s: float) -> list[News]:
+    def end(self, verdict: Verdict, grace_s: float) -> list[News]:
         """End every process, by force after ``grace_s`` seconds; their last words."""
-        running = [worker for worker in self.workers if worker.process is not None]
-        for worker in running:
-            worker.terminate()
-        ended = [(worker, worker.end(grace_s)) for worker in running]
+        running = [(worker, worker.process) for worker in self.workers if worker.process is not None]
+        for worker, _ in running:
+            worker.terminate(verdict, grace_s)
+        ended = [(worker, process.end(grace_s)) for worker, process in running]
         return [self._last_news(worker, [], returncode) for worker, returncode in ended]
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listen no more; nothing is left of what the workers have started."""
         self._selector.close()
+        self._warden.close()

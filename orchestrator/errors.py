@@ -34,7 +34,14 @@ class ObjectiveError(UserError):
 
 
 class StorageError(UserError):
-    """The storage cannot be opened. The message never holds a password."""
+    """The storage cannot be opened. The message never holds a password.
+
+    ``is_passing``: the server does not answer, or not now; it may a little later.
+    """
+
+    def __init__(self, message: str, is_passing: bool = False) -> None:
+        super().__init__(message)
+        self.is_passing = is_passing
 
 
 class StudyError(UserError):

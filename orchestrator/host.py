@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def this_process() -> HostProcess:
     import psutil
 
     return HostProcess(socket.gethostname(), boot_id(), os.getpid(), psutil.Process().create_time())
+
+
+def age_s() -> float:
+    """Seconds since this process was started, by no clock that could be set."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])  # proc(5), starttime
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError):  # not Linux
+        return time.time() - this_process().start_s
 
 
 def boot_id() -> str:

@@ -10,22 +10,22 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from launchers import Rank
 from orchestrator.errors import RunDirError, StudyError
-from orchestrator.host import this_process
+from orchestrator.host import age_s
 from orchestrator.machine import Share
 from orchestrator.origin import Origin
 from orchestrator.paths import RUN_DIR, RunPaths, next_run, numbered_runs, study_folder
-from orchestrator.records import RunRecord
 from orchestrator.run_handle import is_live
 from orchestrator.server.automatic import resolved
 from orchestrator.spec import RunSpec
 from orchestrator.sql.advice import require_server
-from orchestrator.sql.opening import open_database, require_folder, study_directions
-from orchestrator.storage.runs import FINISHED, RUNNING, RunTable, StoredRun, utc
+from orchestrator.sql.opening import open_database, patiently, require_folder, study_directions
+from orchestrator.storage.runs import FINISHED, RunTable, StoredRun
 from orchestrator.storage_url import masked, sqlite_url
 
 Existing = Literal["refuse", "rename"]
@@ -74,10 +74,12 @@ def plan(
     if rank.index > 0:
         return _await_rank_zero(spec, rank, share, run_dir, run_id)
     place = _place(spec, run_dir)
-    known = _known_run(spec, place, run_id, origin)
+    is_continued = place.written is not None and place.written["spec_hash"] == spec.identity_hash()
+    patience_s = spec.storage_patience_s if is_continued else 0.0  # else the URL may simply be wrong
+    known = patiently(lambda: _known_run(spec, place, run_id, origin), patience_s)
     if known is not None and not _is_complete(spec, known[1], place):
         url, stored = known
-        _refuse_second_agent(url, stored, rank)
+        patiently(lambda: _refuse_second_agent(url, stored, rank), patience_s)
         return Launch(spec, rank, share, place.paths, url, stored.record.run_id, continues=True)
     if known is not None and run_id is not None:
         raise StudyError(f"Run {run_id} is finished; choose another --run-id, with --resume on its study.")
@@ -230,12 +232,12 @@ def _await_rank_zero(
     spec: RunSpec, rank: Rank, share: Share, run_dir: Path | None, run_id: str | None
 ) -> Launch:
     """Join the run when it is there, also when quicker ranks have finished it since this one was started."""
-    started = utc(this_process().start_s)
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         place = _place(spec, run_dir)
-        found = _known_run(spec, place, run_id)
-        if found is not None and _is_of_this_launch(found[1].record, started):
+        left_s = deadline - time.monotonic()
+        found = patiently(partial(_known_run, spec, place, run_id), left_s)
+        if found is not None and _is_of_this_launch(found[1]):
             return Launch(spec, rank, share, place.paths, found[0], found[1].record.run_id, continues=True)
         time.sleep(0.5)
     raise RunDirError(
@@ -243,5 +245,6 @@ def _await_rank_zero(
     )
 
 
-def _is_of_this_launch(record: RunRecord, started: datetime) -> bool:
-    return record.state == RUNNING or (record.end is not None and record.end > started)
+def _is_of_this_launch(stored: StoredRun) -> bool:
+    """Whether the run is at work, or has ended since this process was started."""
+    return stored.ended_s is None or stored.ended_s < age_s()

@@ -14,6 +14,7 @@ from typing import Any
 
 from affinity import Binding, format_list, observe, read_allowance, read_topology
 from orchestrator.begin import create_study, seed_of
+from orchestrator.causes import Cause
 from orchestrator.errors import RunFailed
 from orchestrator.host import this_process
 from orchestrator.objective import Objective
@@ -27,7 +28,7 @@ from orchestrator.slot_worker import RunningTrial
 from orchestrator.spec import RunSpec
 from orchestrator.sql.opening import open_database
 from orchestrator.stop import StopRequests
-from orchestrator.storage.attempts import RELEASED, Loss
+from orchestrator.storage.attempts import Loss
 from orchestrator.storage.claims import Claim
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED, RunTable
 from orchestrator.summarise import summarise
@@ -57,7 +58,7 @@ def search_here(
             if storage.current is not None:  # interrupted in the middle of a trial
                 storage.flush()
                 claim = storage.current.claim
-                run.attempts.release(claim.token, claim.trial_id, Loss(RELEASED))
+                run.attempts.release(claim.token, claim.trial_id, Loss(Cause.INTERRUPTED))
             view.close(following.snapshot())
     following.say_how_it_ended()
     return _end(run, spec, following)
@@ -131,6 +132,9 @@ class _Following:
         pass
 
     def stored(self, names: Sequence[str]) -> None:
+        pass
+
+    def waiting(self, is_waiting: bool) -> None:
         pass
 
     def dropped(self) -> None:

@@ -29,6 +29,12 @@ class Share:
     partition: Partition
     slots: tuple[Slot, ...]
 
+    @property
+    def slot_memory_mib(self) -> float | None:
+        """What each slot of this machine has of the memory, in MiB; None: nobody says how much there is."""
+        memory = self.allowance.memory
+        return None if memory is None else memory.mib / len(self.partition.slots)
+
 
 def read_share(spec: RunSpec, rank: Rank, environ: Mapping[str, str]) -> Share:
     """Divide what the ranks of this node have together into slots and take this rank's.
@@ -44,7 +50,23 @@ def read_share(spec: RunSpec, rank: Rank, environ: Mapping[str, str]) -> Share:
     except AffinityError as error:
         raise SpecError(str(error)) from error
     first = confinement.place * spec.n_parallels
-    return Share(topology, allowance, whole, whole.slots[first : first + spec.n_parallels])
+    share = Share(topology, allowance, whole, whole.slots[first : first + spec.n_parallels])
+    _require_memory(spec, share)
+    return share
+
+
+def _require_memory(spec: RunSpec, share: Share) -> None:
+    """Refuse trials that may together take more than there is."""
+    fair_mib, wanted_mib = share.slot_memory_mib, spec.trial_memory_mib
+    if fair_mib is None or wanted_mib is None or wanted_mib <= fair_mib or spec.oversubscribe:
+        return
+    n_slots, memory = len(share.partition.slots), share.allowance.memory
+    assert memory is not None
+    raise SpecError(
+        f"{n_slots} trials of {wanted_mib:g} MiB (--trial-memory, trial_memory_mib=) do not fit in "
+        f"{memory.mib} MiB ({memory.source}), which is {fair_mib:.0f} MiB for each; lower it or n_parallels, "
+        "or give --oversubscribe."
+    )
 
 
 def _usable(confinement: Confinement) -> tuple[Topology, Allowance]:

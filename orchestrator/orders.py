@@ -53,6 +53,7 @@ class WorkOrder:
     slot: int
     cpu_model: str
     binding: Binding | None
+    max_trials: int | None = None  # that this worker runs, before another takes its place
     run_dir: Path | None = None  # where the run writes; None for a search in memory
 
     def as_json(self) -> dict[str, Any]:

@@ -164,7 +164,8 @@ def state_line(snapshot: Snapshot) -> str:
         if snapshot.total is not None and snapshot.total > tally.finished:
             parts.append(f"ETA {duration((snapshot.total - tally.finished) / rate_per_s)}")
     if tally.lost_attempts:
-        parts.append(f"{tally.lost_attempts} lost with their worker")
+        attempts = "1 attempt" if tally.lost_attempts == 1 else f"{tally.lost_attempts} attempts"
+        parts.append(f"{attempts} lost")
     return ", ".join(parts)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from orchestrator.causes import described
+
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
@@ -40,9 +42,22 @@ class AttemptRecord:
     start: datetime
     end: datetime | None
     objective_s: float | None  # seconds inside the objective; None when the worker was lost
-    cause: str | None  # "returned", "pruned", "raised", "lost" (worker died), "released" (run stopped), …
+    cause: str | None  # one of ``orchestrator.causes``; None while it runs
     exit_status: int | None  # of the worker, when it died; -9 is SIGKILL
     peak_rss_mib: float | None
+    attempt: int = 1  # at its trial, from 1
+    detail: str = ""  # what is known of the cause besides
+    cpu_s: float | None = None  # CPU time of worker and children, user and system
+
+    @property
+    def log(self) -> str:
+        """Where the worker's output is, in the run directory."""
+        return f"logs/rank{self.rank}-slot{self.slot}.log"
+
+    @property
+    def why(self) -> str:
+        """Cause and detail: «killed by a signal: SIGSEGV (segmentation fault)»."""
+        return described(self.cause or "running", self.detail)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,7 +27,6 @@ MAX_BEST = 20
 MAX_FAILURES = 200
 _TEMPLATE = Path(__file__).with_name("templates") / "report.html"
 _STATES = {"FAIL": "failed"}
-_SOUND = ("returned", "pruned", "released", None)  # causes of attempts that nobody needs to look at
 
 
 def write_report(summary: Summary, figures: Mapping[str, Plot], path: Path) -> None:
@@ -189,17 +189,18 @@ def _slot(slot: SlotRecord) -> dict[str, Any]:
 
 def _failures(summary: Summary) -> dict[str, Any]:
     """Attempts that went wrong, and failed trials of which no attempt is known."""
-    bad = [attempt for attempt in summary.attempts if attempt.cause not in _SOUND]
+    bad = summary.failures()
     known = {attempt.trial_number for attempt in summary.attempts}
     foreign = [t for t in summary.trials if t.state.name == "FAIL" and t.number not in known]
     rows = [_attempt(attempt) for attempt in bad]
     rows += [{"cause": "failed", "trial": trial.number, "attempt": None} for trial in foreign]
-    return {"rows": rows[:MAX_FAILURES], "count": len(rows)}
+    causes = Counter(attempt.cause for attempt in bad if attempt.cause is not None)
+    counted = ", ".join(f"{n} {cause}" for cause, n in causes.most_common())
+    return {"rows": rows[:MAX_FAILURES], "count": len(rows), "causes": counted}
 
 
 def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
-    cause = (attempt.cause or "").replace("_", " ")
-    return {"cause": cause, "trial": attempt.trial_number, "attempt": attempt}
+    return {"cause": attempt.why, "trial": attempt.trial_number, "attempt": attempt}
 
 
 def _parameter(name: str, shown: str, summary: Summary) -> dict[str, Any]:

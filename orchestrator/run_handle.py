@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from optuna.study import StudyDirection
 
+from orchestrator.causes import Cause
 from orchestrator.errors import RunFailed
 from orchestrator.sql.database import Database
 from orchestrator.storage.attempts import AttemptTable, Loss
@@ -105,7 +106,7 @@ class RunHandle:
             if agent.ended and agent.agent_id not in held:
                 continue
             if self._is_gone(agent) and self.runs.declare_dead(agent):
-                loss = Loss(f"lost: its agent on {agent.process.host} died")
+                loss = _loss_of(agent)
                 for token, trial_id in held.get(agent.agent_id, ()):
                     self.attempts.give_back(token, trial_id, loss, max_retries)
 
@@ -135,6 +136,18 @@ class RunHandle:
         if agent.process.is_here():
             return not agent.process.is_alive()
         return self.watch.is_silent(agent.agent_id)
+
+
+def _loss_of(agent: StoredAgent) -> Loss:
+    """Why the trials of an agent that is gone were lost."""
+    process = agent.process
+    if process.rebooted_away():
+        return Loss(Cause.NODE_LOST, f"{process.host} was started anew")
+    if agent.said_goodbye:
+        return Loss(Cause.DATABASE_LOST, f"the agent on {process.host} could not say so")
+    if process.is_here():
+        return Loss(Cause.AGENT_LOST, f"process {process.pid} on {process.host} has gone")
+    return Loss(Cause.NODE_LOST, f"{process.host} has said nothing for a minute")
 
 
 def is_live(agent: StoredAgent) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -29,6 +30,13 @@ class RunStudy(optuna.Study):
 
     stop_requested = False
     run_dir: Path | None = None
+    seed = 0  # of the study: a trial draws its streams from it and its number
+    goes_on: Callable[[], bool] = staticmethod(lambda: True)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the run is being stopped: the trial at hand has seconds to finish or to checkpoint."""
+        return not self.goes_on()
 
     def stop(self) -> None:
         """Begin no further trial in this run."""
@@ -54,7 +62,7 @@ def open_run_study(
         sampler.reseed_rng()  # else every worker would draw the same
     pruner = tools.get("pruner") or make_pruner(order.pruner, order.pruner_args)
     study = RunStudy(order.study_name, storage, sampler, pruner)
-    study.run_dir = order.run_dir
+    study.run_dir, study.seed = order.run_dir, order.seed
     return study, storage
 
 

@@ -12,13 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from affinity import Binding, Slot, format_list
-from launchers import WorkerProcess, WorkerSpec, describe_exit, start_worker, worker_environment
+from launchers import (
+    SpawnError,
+    Warden,
+    WorkerProcess,
+    WorkerSpec,
+    describe_exit,
+    start_worker,
+    worker_environment,
+)
 from orchestrator.channel import Channel, Message, open_wire
+from orchestrator.limits import Verdict
+from orchestrator.meter import peak_rss_mib, rss_mib, used_seconds
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.records import PoolRecord, SlotRecord
 
 MODULE = "orchestrator.worker"
-STORAGE_FAILED = 75  # the exit status of a worker that the database left alone (EX_TEMPFAIL, sysexits.h)
+_SOON = 2  # deaths in a row after which a new worker starts at once
+_ROUGHLY = 1.02  # the kernel counts memory in batches
 _LINGER_S = 10.0  # how long a worker may take to exit after its last word
 
 
@@ -30,11 +41,27 @@ class RunningTrial:
     trial_id: int
     token: str
     since_s: float  # time.monotonic()
+    cpu_before_s: float = 0.0  # CPU time of its worker when it began
+    waited_s: float = 0.0  # for the database
+    waits_since_s: float | None = None
     step: int | None = None
     value: float | None = None
     params: Mapping[str, Any] = field(default_factory=dict)  # sampled, perhaps not yet suggested
     suggested: dict[str, tuple[float, str]] = field(default_factory=dict)  # perhaps not yet stored
     suggested_s: float = math.inf  # when the first of them came
+
+    def waits(self, is_waiting: bool) -> None:
+        """It begins, or ends, to wait for the database."""
+        if self.waits_since_s is not None:
+            self.waited_s += time.monotonic() - self.waits_since_s
+        self.waits_since_s = time.monotonic() if is_waiting else None
+
+    @property
+    def ran_s(self) -> float:
+        """Seconds since its claim, without those that it has waited for the database."""
+        now_s = time.monotonic()
+        waits_s = 0.0 if self.waits_since_s is None else now_s - self.waits_since_s
+        return now_s - self.since_s - self.waited_s - waits_s
 
     def hear_of(self, name: str, internal: float, distribution: str) -> None:
         """A parameter was suggested that the worker has not stored."""
@@ -59,17 +86,21 @@ class SlotWorker:
     wire: Channel | None = None
     is_ready: bool = False
     has_order: bool = False
+    is_done: bool = False  # it has said its last word
     trial: RunningTrial | None = None
     n_trials: int = 0
     n_lost: int = 0
     deaths: int = 0  # in a row, without a finished trial between
     last_exit: str = ""  # how the worker before ended, for people
     retry_at_s: float = 0.0
-    linger_until_s: float | None = None
+    kill_at_s: float | None = None  # it was told to end, or has said its last word
+    verdict: Verdict | None = None  # why it was told to end
     busy_s: float = 0.0
     first_start_s: float | None = None
     last_end_s: float | None = None
-    peak_rss_mib: float | None = None
+    peak_rss_mib: float | None = None  # of the worker at hand, or the last one
+    inherited_rss_mib: float = 0.0  # the kernel counts ours as the worker's
+    cpu_s: float | None = None  # that the lost trial of the last worker took
     seen: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -77,8 +108,8 @@ class SlotWorker:
         """Whether a worker process is in the slot."""
         return self.process is not None
 
-    def start(self, order: LoadOrder, cwd: Path) -> None:
-        """Start a worker in the slot and tell it what to load."""
+    def start(self, order: LoadOrder, cwd: Path, warden: Warden) -> None:
+        """Start a worker in the slot and tell it what to load. Raises ``SpawnError``."""
         wire, (reads, writes) = open_wire()
         spec = WorkerSpec(
             argv=(sys.executable, "-P", "-m", MODULE, str(reads), str(writes)),
@@ -88,12 +119,17 @@ class SlotWorker:
             log=self.log,
             pass_fds=(reads, writes),
         )
+        warden.watch(spec.mark)
         try:
             self.process = start_worker(spec)
+        except SpawnError:
+            wire.close()
+            raise
         finally:
             os.close(reads)
             os.close(writes)
-        self.wire, self.trial, self.linger_until_s = wire, None, None
+        self.wire, self.trial, self.kill_at_s, self.verdict = wire, None, None, None
+        self.peak_rss_mib, self.inherited_rss_mib = None, (peak_rss_mib() or 0.0) * _ROUGHLY
         self.is_ready = self.has_order = False
         self.first_start_s = self.first_start_s or time.monotonic()
         wire.send("load", **order.as_json())
@@ -104,15 +140,15 @@ class SlotWorker:
         self.has_order = True
         self.wire.send("work", **order.as_json())
 
-    def terminate(self) -> None:
-        """Ask the worker's processes to end now."""
-        if self.process is not None:
-            self.process.terminate_group()
+    def terminate(self, verdict: Verdict, grace_s: float) -> None:
+        """Tell the worker to end, in a way that Python code can catch; it is killed after ``grace_s``."""
+        if self.process is not None and self.verdict is None:
+            self.verdict, self.kill_at_s = verdict, time.monotonic() + grace_s
+            self.process.terminate()
 
-    def end(self, grace_s: float) -> int:
-        """End the worker's processes, by force after ``grace_s``; its exit status."""
-        assert self.process is not None
-        return self.process.end(grace_s)
+    def could_not_start(self, why: str) -> None:
+        """The system refuses another process just now: try again a little later."""
+        self._has_died(why)
 
     def stop(self) -> None:
         """Ask the worker to begin no further trial."""
@@ -143,6 +179,8 @@ class SlotWorker:
                 self.trial.are_stored(data["names"])
             case "reported" if self.trial is not None:
                 self.trial.step, self.trial.value = data["step"], data["value"]
+            case "waiting" if self.trial is not None:
+                self.trial.waits(**data)
             case "dropped":
                 self.trial = None
             case "told":
@@ -153,36 +191,50 @@ class SlotWorker:
             case "observed":
                 self.seen = data
             case "done":
-                self.linger_until_s = time.monotonic() + _LINGER_S
+                self.is_done, self.kill_at_s = True, time.monotonic() + _LINGER_S
 
-    def sample_memory(self) -> None:
-        """Note the worker's resident memory, for the record should it be killed."""
-        import psutil
-
-        if self.process is not None:
-            try:
-                rss_mib = psutil.Process(self.process.pid).memory_info().rss / 2**20
-            except psutil.Error:
-                return
+    def saw_memory(self, rss_mib: float | None) -> None:
+        """The worker, with all that it has started, takes so much, or has taken it."""
+        if rss_mib is not None:
             self.peak_rss_mib = max(self.peak_rss_mib or 0.0, rss_mib)
 
-    def lingers(self) -> bool:
-        """Whether the worker has said its last word and still does not exit."""
-        return self.linger_until_s is not None and time.monotonic() > self.linger_until_s
+    def sample_memory(self) -> None:
+        """Note what the worker has taken at most, for the record should it be killed."""
+        if self.process is not None:
+            self.saw_memory(peak_rss_mib(self.process.pid))
+
+    def is_overdue(self) -> bool:
+        """Whether the worker was to have exited by now."""
+        return self.kill_at_s is not None and time.monotonic() > self.kill_at_s
 
     def clear(self, returncode: int) -> RunningTrial | None:
         """The worker has exited: empty the slot; returns the trial it was at."""
+        self._take_stock()
         lost, self.trial, self.process = self.trial, None, None
         if self.wire is not None:
             self.wire.close()
             self.wire = None
         self.last_end_s = time.monotonic()
         self.last_exit = describe_exit(returncode)
-        self.is_ready = self.has_order = False
-        if returncode != 0 or lost is not None:
-            self.deaths += 1
-            self.retry_at_s = time.monotonic() + (0.0 if self.deaths < 2 else min(0.2 * 2**self.deaths, 2.0))
+        self.is_ready = self.has_order = self.is_done = False
+        if self.verdict is None and (returncode != 0 or lost is not None):
+            self._has_died(self.last_exit)
         return lost
+
+    def _take_stock(self) -> None:
+        """What the kernel says that the worker has used."""
+        usage = self.process.usage if self.process is not None else None
+        if usage is not None:
+            if rss_mib(usage) > self.inherited_rss_mib:
+                self.saw_memory(rss_mib(usage))
+            before_s = self.trial.cpu_before_s if self.trial is not None else 0.0
+            self.cpu_s = max(0.0, used_seconds(usage) - before_s)
+
+    def _has_died(self, how: str) -> None:
+        self.last_exit = how
+        self.deaths += 1
+        pause_s = 0.0 if self.deaths <= _SOON else min(0.1 * 2**self.deaths, 2.0)
+        self.retry_at_s = time.monotonic() + pause_s
 
     def last_words(self) -> str:
         """The last line of the slot's log."""

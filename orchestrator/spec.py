@@ -31,6 +31,9 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "max_retries": (int,),
     "grace_s": (float, int),
     "storage_patience_s": (float, int),
+    "trial_timeout_s": (float, int, _NOTHING),
+    "trial_memory_mib": (float, int, _NOTHING),
+    "trials_per_worker": (int, _NOTHING),
 }
 _IDENTITY = (
     "objective",
@@ -52,7 +55,8 @@ class RunSpec:
 
     ``n_trials`` finished trials is the budget (None: ``timeout_s`` alone ends the run). ``n_parallels`` is
     per rank. ``storage_url`` None means the embedded SQLite file of the run. ``keep_binding`` takes the mask
-    that a launcher gave this rank for its own share (``launchers.read_confinement``).
+    that a launcher gave this rank for its own share (``launchers.read_confinement``). ``trial_memory_mib`` is
+    for a worker with all that it starts; ``trials_per_worker`` 1 gives every trial a process of its own.
     """
 
     objective: str
@@ -75,6 +79,9 @@ class RunSpec:
     max_retries: int = 3
     grace_s: float = 30.0
     storage_patience_s: float = STORAGE_PATIENCE_S
+    trial_timeout_s: float | None = None
+    trial_memory_mib: float | None = None
+    trials_per_worker: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run, one line each."""
@@ -129,6 +136,18 @@ class RunSpec:
             raise SpecError(f"grace is {self.grace_s} s; it must be a number of seconds, 0 or more.")
         if not 0 <= self.storage_patience_s < math.inf:
             raise SpecError(f"storage patience is {self.storage_patience_s} s; it must be 0 or more.")
+        if self.trial_timeout_s is not None and not 0 < self.trial_timeout_s < math.inf:
+            raise SpecError(f"trial timeout is {self.trial_timeout_s} s; it must be more than 0.")
+        if self.trial_memory_mib is not None and not 0 < self.trial_memory_mib < math.inf:
+            raise SpecError(f"trial memory is {self.trial_memory_mib} MiB; it must be more than 0.")
+        if self.trials_per_worker is not None and self.trials_per_worker < 1:
+            raise SpecError(f"trials per worker is {self.trials_per_worker}; it must be 1 or more.")
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether somebody must watch over the trials: that takes processes."""
+        limits = (self.trial_timeout_s, self.trial_memory_mib, self.trials_per_worker)
+        return any(limit is not None for limit in limits)
 
     def as_json(self) -> dict[str, Any]:
         """The settings for ``run.json`` and the database: the storage URL is masked."""

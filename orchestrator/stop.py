@@ -1,14 +1,19 @@
-"""Requests to stop: SIGINT, SIGTERM, SIGHUP in; a count and a descriptor for the agent's loop out."""
+"""Requests to stop: SIGINT, SIGTERM, SIGHUP, SIGUSR1 in; count, cause and a descriptor for a loop out."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
+from launchers import allocation_id
+from orchestrator.causes import Cause
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_WARNING = signal.SIGUSR1  # sbatch --signal=USR1@SECONDS: the allocation is about to end
 
 
 class StopRequests:
@@ -16,7 +21,7 @@ class StopRequests:
 
     With ``raises`` the second raises ``KeyboardInterrupt`` where it arrives: for a search in the caller's own
     process, where nobody else could end a trial. Outside the main thread, where Python delivers no signals,
-    the context changes nothing.
+    the context changes nothing. SIGUSR1, by which Slurm warns, is heard unless the program uses it itself.
     """
 
     def __init__(self, raises: bool = False) -> None:
@@ -26,12 +31,15 @@ class StopRequests:
         os.set_blocking(self._write_fd, False)
         self.count = 0
         self.reason = ""
+        self.cause = Cause.INTERRUPTED
+        self._first_s = 0.0  # time.monotonic() of the first
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequests:
         """Take over the signals."""
         if threading.current_thread() is threading.main_thread():
-            heard = (n for n in _SIGNALS if signal.getsignal(n) is not signal.SIG_IGN)  # nohup: not SIGHUP
+            heard = [n for n in _SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]  # nohup: not SIGHUP
+            heard += [_WARNING] if signal.getsignal(_WARNING) is signal.SIG_DFL else []
             self._before = {number: signal.signal(number, self._handle) for number in heard}
         return self
 
@@ -43,6 +51,9 @@ class StopRequests:
         os.close(self._write_fd)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self.count == 0:
+            self._first_s = time.monotonic()
+            self.cause = _cause(number)
         self.count += 1
         self.reason = f"stopped by {signal.Signals(number).name}"
         try:
@@ -52,6 +63,10 @@ class StopRequests:
         if self._raises and self.count > 1:
             raise KeyboardInterrupt
 
+    def is_over(self, grace_s: float) -> bool:
+        """Whether to wait for nothing any more: told twice, or so many seconds ago."""
+        return self.count > 1 or (self.count > 0 and time.monotonic() > self._first_s + grace_s)
+
     def drain(self) -> None:
         """Empty the descriptor."""
         try:
@@ -59,3 +74,9 @@ class StopRequests:
                 pass
         except BlockingIOError:
             pass
+
+
+def _cause(number: int) -> Cause:
+    """Slurm ends a job by SIGTERM, preempted or out of time; elsewhere it is a person, or a shutdown."""
+    is_slurms = number == signal.SIGTERM and allocation_id(os.environ) is not None
+    return Cause.PREEMPTED if is_slurms or number == _WARNING else Cause.INTERRUPTED

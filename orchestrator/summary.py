@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.causes import SOUND, Cause
 from orchestrator.names import shown_names
 from orchestrator.progress import duration
 from orchestrator.records import AttemptRecord, RunRecord, SlotRecord
@@ -78,6 +81,19 @@ class Summary:
         """The parameters of :attr:`best_trial`."""
         return self.best_trial.params
 
+    def failures(self) -> list[AttemptRecord]:
+        """The attempts that somebody may want to look at, in order of their start: failed, or lost."""
+        return [one for one in self.attempts if one.cause is not None and one.cause not in SOUND]
+
+    def tries(self) -> Counter[int]:
+        """How often each trial was tried, by its number."""
+        return Counter(attempt.trial_number for attempt in self.attempts)
+
+    def state_of(self, number: int) -> str:
+        """The state of a trial, as Optuna names it."""
+        state: str = self.trials[bisect_left(self.trials, number, key=lambda t: t.number)].state.name
+        return state
+
     def objective_seconds(self) -> dict[int, float]:
         """Seconds inside the objective by trial number; see :func:`objective_seconds`."""
         return objective_seconds(self.attempts)
@@ -110,6 +126,7 @@ class Summary:
             "best_trials": [trial_json(trial, exact_s.get(trial.number)) for trial in self.best_trials],
             "wall_s": round(self.wall_s, 3),
             "trial_s": round(self.trial_s, 3),
+            "attempts": {"n": len(self.attempts), "causes": dict(_causes(self.attempts))},
             "slots": [asdict(slot) for slot in self.slots],
             "runs": [_plain(asdict(run)) for run in self.runs],
         }
@@ -163,6 +180,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield f"Study:   {summary.study.study_name} in {summary.storage_url}"
     yield f"Trials:  {len(summary.trials)} ({states})"
     yield from _best_lines(summary)
+    yield from _lost_lines(summary)
     if summary.wall_s > 0:
         speed_up = summary.trial_s / summary.wall_s
         at_once = f" ({speed_up:.2f} at a time)" if speed_up > 1 else ""
@@ -175,6 +193,21 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield f"{f'Slot {slot.slot}{rank}:':8} {_planned_and_got(slot)}"
         yield f"         {_work(slot)}"
         yield from (f"         PROBLEM: {problem}" for problem in slot.problems)
+
+
+def _causes(attempts: Iterable[AttemptRecord]) -> Counter[str]:
+    """How attempts ended, and how many each way."""
+    return Counter(attempt.cause for attempt in attempts if attempt.cause is not None)
+
+
+def _lost_lines(summary: Summary) -> Iterator[str]:
+    """What did not end as it should: «3 attempts: 2 killed by a signal, 1 timed out»."""
+    odd = _causes(summary.attempts)
+    for cause in (Cause.RETURNED, Cause.PRUNED):
+        odd.pop(cause, None)
+    if odd:
+        attempts = "1 attempt" if odd.total() == 1 else f"{odd.total()} attempts"
+        yield f"Odd:     {attempts}: " + ", ".join(f"{n} {cause}" for cause, n in odd.most_common())
 
 
 def _had_earlier_launches(summary: Summary) -> bool:

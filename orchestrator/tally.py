@@ -42,8 +42,7 @@ class Tally:
         """A worker has finished a trial."""
         self.finished += 1
         self.states[data["state"]] += 1
-        if len(self.first_errors) < _ALIKE:
-            self.first_errors.append(data["error"])
+        self._note_error(data["error"])
         values = data["values"]
         if data["state"] == "COMPLETE" and len(values) == 1 and self._is_better(values[0]):
             self.best = Best(data["number"], values[0])
@@ -53,11 +52,17 @@ class Tally:
             return True
         return value < self.best.value if self.minimize else value > self.best.value
 
-    def lost(self, happened: str) -> None:
+    def lost(self, happened: str, why: str) -> None:
         """A worker died with a trial, which was "returned" or "failed" for good."""
         self.lost_attempts += 1
         if happened == "failed":
             self.finished += 1
+            self.states["FAIL"] += 1
+            self._note_error(why)
+
+    def _note_error(self, text: str) -> None:
+        if len(self.first_errors) < _ALIKE:
+            self.first_errors.append(text)
 
     def all_fail_alike(self) -> str | None:
         """Why it makes no sense to go on: the first trials all failed with one kind of error."""

@@ -22,11 +22,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.storage.attempts import CHECKPOINT
+
 if TYPE_CHECKING:
     from optuna import Trial
 
 FOLDER = "nano:trial_dir"  # system attribute of a trial: where its folder is, once it has one
-CHECKPOINT = "nano:checkpoint"  # system attribute of a trial: the step up to which its folder goes
 
 _scratch: list[Path] = []  # one folder, for those of all trials in memory
 

@@ -5,28 +5,36 @@ from __future__ import annotations
 import logging
 import math
 import reprlib
-import resource
-import sys
+import sysconfig
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
 from optuna.trial import Trial, TrialState
 
 from orchestrator.callbacks import Callbacks
+from orchestrator.causes import Cause
 from orchestrator.errors import BudgetSpent
+from orchestrator.meter import cpu_seconds, peak_rss_mib
 from orchestrator.objective import Objective
 from orchestrator.run_study import RunStudy
 from orchestrator.sampling.streams import seed_libraries, stream_seed
 from orchestrator.sql.failures import is_storage_failure
-from orchestrator.storage.attempts import FINISHED_ELSEWHERE, StaleAttempt
+from orchestrator.storage.attempts import StaleAttempt
 from orchestrator.storage.claims import Claim
 from orchestrator.storage.run_storage import RunStorage
 
 log = logging.getLogger("nano_hpo")
 
+_HERE = Path(__file__).parents[1]
+_INSTALLED = (
+    *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    *(f"{_HERE / room}/" for room in ("orchestrator", "bigdl")),
+)
 _RESERVED_ATTRIBUTE_BYTES = 60_000  # Optuna's attributes are TEXT, 65,535 bytes on MySQL
 
 
@@ -36,7 +44,7 @@ class TrialOutcome:
 
     state: TrialState
     values: tuple[float, ...] | None
-    cause: str  # "returned", "pruned" or "raised"
+    cause: Cause
     error: str = ""
 
 
@@ -70,21 +78,29 @@ def run_trials(
     events: Events,
     may_go_on: Callable[[], bool],
     callbacks: Sequence[Callable[..., Any]] = (),
-) -> None:
+    max_trials: int | None = None,
+) -> bool:
     """Run trials in turn until ``may_go_on`` says no, the study is stopped or no ticket is left.
+
+    Returns whether it was by ``max_trials`` that it ended: there may be more to do.
 
     After each trial that this process has finished the ``callbacks`` are called with study and trial.
     A failure of the storage, unlike one of the objective, is not the trial's fault: it is raised and the
     trial stays claimed, to be given back by the agent.
     """
-    after = Callbacks(callbacks, events.noted)
+    after, n_run = Callbacks(callbacks, events.noted), 0
+    study.goes_on = may_go_on
     while may_go_on() and not study.stop_requested:
+        if n_run == max_trials:
+            return True
         try:
             trial = storage.ask(study)
         except BudgetSpent:
-            return
+            break
+        n_run += 1
         if run_one(study, storage, trial, objective, study_seed, events):
             after.call(study, trial._trial_id)
+    return False
 
 
 def run_one(
@@ -98,13 +114,14 @@ def run_one(
     """Run the objective on a claimed trial and store its outcome; whether it still was ours to finish."""
     own = storage.current
     assert own is not None
+    before_s = cpu_seconds()
     events.claimed(own.claim)
     try:
         outcome, objective_s = _run(study, trial, objective, study_seed, events)
         told_itself = storage.current is not own
         if not told_itself:
             own.cause, own.error, own.objective_s = outcome.cause, _stored_error(outcome), objective_s
-            own.peak_rss_mib = peak_rss_mib()
+            own.peak_rss_mib, own.cpu_s = peak_rss_mib(), cpu_seconds() - before_s
             outcome = _tell(study, storage, trial, outcome)
         if told_itself or not storage.has_ended(trial._trial_id):
             outcome = _outcome_that_counts(storage, trial)
@@ -150,7 +167,7 @@ def _outcome_that_counts(storage: RunStorage, trial: Trial) -> TrialOutcome:
     """What is stored: the objective, or somebody else, has told the trial."""
     stored = storage.get_trial(trial._trial_id)
     values = tuple(stored.values) if stored.values is not None else None
-    return TrialOutcome(stored.state, values, FINISHED_ELSEWHERE)
+    return TrialOutcome(stored.state, values, Cause.FINISHED_ELSEWHERE)
 
 
 def evaluate(objective: Objective, trial: Trial, n_objectives: int) -> TrialOutcome:
@@ -158,7 +175,7 @@ def evaluate(objective: Objective, trial: Trial, n_objectives: int) -> TrialOutc
     try:
         returned = objective(trial)
     except optuna.TrialPruned:
-        return TrialOutcome(TrialState.PRUNED, None, "pruned")
+        return TrialOutcome(TrialState.PRUNED, None, Cause.PRUNED)
     except (Exception, SystemExit) as error:
         return _raised(trial, error)
     return _checked(returned, n_objectives, trial.number)
@@ -179,7 +196,8 @@ def _raised(trial: Trial, error: BaseException) -> TrialOutcome:
     if is_storage_failure(error) or isinstance(error, StaleAttempt):
         raise error
     log.error("Trial %d raised:", trial.number, exc_info=error)
-    return TrialOutcome(TrialState.FAIL, None, "raised", f"{type(error).__name__}: {_text_of(error)}")
+    said = f"{type(error).__name__}: {_text_of(error)}{_place_of(error)}"
+    return TrialOutcome(TrialState.FAIL, None, Cause.RAISED, said)
 
 
 def _text_of(error: BaseException) -> str:
@@ -189,6 +207,17 @@ def _text_of(error: BaseException) -> str:
     except Exception:
         return "(its text cannot be made)"
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _place_of(error: BaseException) -> str:
+    """Where it was raised: « (train.py, line 12)», the last line that is not of an installed package."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not _is_installed(frame.filename)]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+
+
+def _is_installed(file: str) -> bool:
+    return file.startswith((*_INSTALLED, "<"))
 
 
 def _checked(returned: Any, n_objectives: int, number: int) -> TrialOutcome:
@@ -204,20 +233,14 @@ def _checked(returned: Any, n_objectives: int, number: int) -> TrialOutcome:
         return _refused(number, f"the objective returned {len(numbers)} values for {n_objectives} directions")
     if any(math.isnan(value) for value in numbers):
         return _refused(number, "the objective returned NaN")
-    return TrialOutcome(TrialState.COMPLETE, numbers, "returned")
+    return TrialOutcome(TrialState.COMPLETE, numbers, Cause.RETURNED)
 
 
 def _refused(number: int, reason: str) -> TrialOutcome:
     log.error("Trial %d: %s.", number, reason)
-    return TrialOutcome(TrialState.FAIL, None, "raised", reason)
+    return TrialOutcome(TrialState.FAIL, None, Cause.RAISED, reason)
 
 
 def _stored_error(outcome: TrialOutcome) -> str:
     """What is stored with a trial that failed; a character may take four bytes."""
-    return f"raised {outcome.error}"[: _RESERVED_ATTRIBUTE_BYTES // 4] if outcome.error else ""
-
-
-def peak_rss_mib() -> float:
-    """The largest resident memory of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+    return outcome.error[: _RESERVED_ATTRIBUTE_BYTES // 4]

@@ -2,12 +2,14 @@
 
 It is started inside its slot by the bind shim, so masks and thread variables are set before anything here
 is imported. Exit status: 0 when the work is done, 2 when the objective does not load, 75 when the storage
-failed (the trial is given back and a new worker takes over).
+failed (the trial is given back and a new worker takes over), 143 when its agent has ended it by SIGTERM.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -15,21 +17,30 @@ from dataclasses import asdict
 from typing import Any
 
 from affinity import Binding, differences, format_list, observe
+from orchestrator import interrupts
 from orchestrator.channel import Channel, keep_private
 from orchestrator.errors import ObjectiveError, StorageError
+from orchestrator.full_disk import forgive_full_disks
+from orchestrator.meter import cpu_seconds
 from orchestrator.objective import Objective
 from orchestrator.orders import LoadOrder, WorkOrder
-from orchestrator.slot_worker import STORAGE_FAILED
+from orchestrator.post_mortem import STORAGE_FAILED
 from orchestrator.sql.failures import is_storage_failure
 from orchestrator.storage.claims import Claim
+from orchestrator.strays import Strays
 from orchestrator.tools import Tools, load_tools
 from orchestrator.trial_loop import TrialOutcome, run_trials
 
 DONE, UNLOADABLE = 0, 2
 
+log = logging.getLogger("nano_hpo")
+
 
 def main(read_fd: int, write_fd: int) -> int:
     """Load, wait for the run, work; the exit status."""
+    interrupts.obey()
+    forgive_full_disks()
+    faulthandler.enable()  # a crash leaves its traceback in the log
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     keep_private(read_fd, write_fd)
     wire = Channel(read_fd, write_fd)
@@ -56,35 +67,56 @@ def _work(order: WorkOrder, objective: Objective, tools: Tools, wire: Channel) -
 
     try:
         telling = _Telling(wire, order.binding)
-        objective = _shielded(objective)
+        objective = _shielded(objective, Strays())
         study, storage = open_run_study(order, tools, telling)
         telling.observed()
         callbacks = tools.get("callbacks", ())
-        run_trials(study, storage, objective, order.seed, telling, lambda: _may_go_on(wire), callbacks)
+        goes_on = _Permission(wire)
+        is_renewed = run_trials(
+            study, storage, objective, order.seed, telling, goes_on, callbacks, order.max_trials
+        )
     except Exception as error:
         traceback.print_exc()
         is_storage = isinstance(error, StorageError) or is_storage_failure(error)
         return STORAGE_FAILED if is_storage else 1
     telling.observed()
-    wire.send("done", stop_run=study.stop_requested)
+    wire.send("done", stop_run=study.stop_requested, is_renewed=is_renewed)
     return DONE
 
 
-def _shielded(objective: Objective) -> Objective:
-    """Nobody interrupts a worker from a keyboard: a KeyboardInterrupt here is the objective's own."""
+def _shielded(objective: Objective, strays: Strays) -> Objective:
+    """The objective, whose doings end with it.
+
+    Nobody interrupts a worker from a keyboard: a KeyboardInterrupt here is the objective's own. A process
+    that it has forked ends where the objective does: there is one worker.
+    """
+    worker = os.getpid()
 
     def shielded(trial: Any) -> Any:
         try:
             return objective(trial)
         except KeyboardInterrupt as error:
             raise RuntimeError("the objective raised KeyboardInterrupt") from error
+        finally:
+            if os.getpid() != worker:
+                os._exit(0)
+            if n_ended := strays.end():
+                log.warning("Trial %d has left %d processes running; they were ended.", trial.number, n_ended)
 
     return shielded
 
 
-def _may_go_on(wire: Channel) -> bool:
-    """Whether the agent lives and has not said stop."""
-    return not any(message.kind == "stop" for message in wire.pending()) and not wire.closed
+class _Permission:
+    """Whether to go on: the agent lives and has not said stop."""
+
+    def __init__(self, wire: Channel) -> None:
+        self._wire = wire
+        self._is_withdrawn = False
+
+    def __call__(self) -> bool:
+        heard = self._wire.pending()
+        self._is_withdrawn |= self._wire.closed or any(message.kind == "stop" for message in heard)
+        return not self._is_withdrawn
 
 
 class _Telling:
@@ -96,7 +128,8 @@ class _Telling:
         self._has_told = False
 
     def claimed(self, claim: Claim) -> None:
-        self._wire.send("claimed", number=claim.number, trial_id=claim.trial_id, token=claim.token)
+        about = {"number": claim.number, "trial_id": claim.trial_id, "token": claim.token}
+        self._wire.send("claimed", **about, cpu_before_s=cpu_seconds())
 
     def sampled(self, params: Mapping[str, Any]) -> None:
         self._wire.send("sampled", params=dict(params))
@@ -126,6 +159,9 @@ class _Telling:
             self.observed()
         self._has_told = True
 
+    def waiting(self, is_waiting: bool) -> None:
+        self._wire.send("waiting", is_waiting=is_waiting)
+
     def noted(self, text: str) -> None:
         self._wire.send("noted", text=text)
 
@@ -141,4 +177,8 @@ class _Telling:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    try:
+        sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    except interrupts.WorkerEnded:
+        traceback.print_exc()  # where the trial was when its time was over
+        sys.exit(interrupts.EXIT_STATUS)

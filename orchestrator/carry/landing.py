@@ -16,7 +16,8 @@ from typing import Any, Literal
 from optuna.trial import TrialState
 
 from orchestrator.carry.content import Row, RunPart, TrialPart
-from orchestrator.storage.attempts import CAUSE, RELEASED, RUNG
+from orchestrator.causes import Cause
+from orchestrator.storage.attempts import CAUSE, RUNG
 from orchestrator.storage.runs import RUNNING, STOPPED
 
 Running = Literal["wait", "fail"]  # what becomes of trials that were at work
@@ -27,7 +28,7 @@ _OPEN = ("running", "returned")  # states of attempts that wait for an agent
 def landed_trial(part: TrialPart, taken: datetime, running: Running) -> TrialPart:
     """The trial as it is written; ``taken`` is when its study was read."""
     if part.state is not TrialState.RUNNING:
-        return replace(part, attempts=_closed(part.attempts, "ended", "finished elsewhere", taken))
+        return replace(part, attempts=_closed(part.attempts, "ended", Cause.FINISHED_ELSEWHERE, taken))
     return _failed(part, taken) if running == "fail" else _waiting(part, taken)
 
 
@@ -51,7 +52,7 @@ def _waiting(part: TrialPart, taken: datetime) -> TrialPart:
         values=(),
         reported=(),
         system_attrs={k: text for k, text in part.system_attrs.items() if not k.startswith(rung)},
-        attempts=_closed(part.attempts, "waiting", RELEASED, taken),
+        attempts=_closed(part.attempts, "waiting", Cause.RELEASED, taken),
     )
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from orchestrator.cli import db, doctor, options, studies
+from orchestrator.cli import db, doctor, options, studies, trials
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -26,8 +26,10 @@ _EPILOG = """\
 examples:
   nano-hpo run train.py:objective --n-trials 100 --n-parallels 4
   nano-hpo run train.py:objective --n-trials 100 --storage mysql://user@host/db --study-name s
+  nano-hpo run --space space.toml --n-trials 100 -- ./train.sh --lr {lr}
   nano-hpo report --storage mysql://user@host/db --study-name s
   nano-hpo studies --storage mysql://user@host/db
+  nano-hpo trials --failed --storage mysql://user@host/db --study-name s
   nano-hpo topology --n-parallels 4
 
 exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted"""
@@ -104,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (options.add_run, options.add_report, options.add_topology, options.add_bind, db.add_db):
         add(verbs)
+    trials.add_trials(verbs)
     studies.add_verbs(verbs)
     doctor.add_doctor(verbs)
     return parser

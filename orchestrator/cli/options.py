@@ -13,25 +13,72 @@ STORAGE_HELP = (
     "NANO_HPO_STORAGE stands in"
 )
 
+_RUN_EPILOG = """\
+examples:
+  nano-hpo run train.py:objective -n 100 -p 4
+  nano-hpo run --space space.toml -n 100 -- ./train.sh --lr {lr} --units {units}
+
+space.toml:
+  lr = { low = 1e-4, high = 0.1, log = true }
+  units = { low = 16, high = 128 }
+  optimizer = ["adam", "sgd"]           # the command finds it in NANO_HPO_PARAM_optimizer
+
+A run that was cut off is finished by the same command. --resume begins a new run on the
+study: its history counts, and N trials are added."""
+
 
 def add_run(subparsers: Any) -> None:
     """``nano-hpo run``."""
     parser = subparsers.add_parser(
         "run",
         help="run a search",
-        description="Search for the parameters that optimise a Python function of one Optuna trial.",
-        epilog="A run that was cut off is finished by the same command. --resume begins a new run on the "
-        "study: its history counts, and N trials are added.",
+        usage="%(prog)s [options] FILE.py:FUNCTION\n       %(prog)s [options] --space FILE -- COMMAND …",
+        description="Search for the parameters that optimise a function of one Optuna trial, or a command.",
+        epilog=_RUN_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "objective", metavar="FILE.py:FUNCTION", help="what to optimise (default FUNCTION: objective)"
+        "objective",
+        nargs="?",
+        metavar="FILE.py:FUNCTION",
+        help="what to optimise (default FUNCTION: objective)",
     )
+    _add_command(parser)
     _add_budget(parser)
+    _add_trials(parser)
     _add_study(parser)
     _add_search(parser)
     _add_division(parser)
     _add_output(parser)
     parser.set_defaults(handler=verbs.run)
+
+
+def _add_command(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("command")
+    group.add_argument(
+        "--space",
+        type=Path,
+        metavar="FILE",
+        help="search space (TOML) of the command behind '--': {NAME} in it stands for a value, its last line "
+        "of output is the trial's (see below)",
+    )
+    parse = parser.parse_known_args
+
+    def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
+        """What stands behind the first ``--`` is the command, whatever it looks like."""
+        words, command = _divided(list(args))
+        options, unknown = parse(words, namespace)
+        options.command = command
+        return options, unknown
+
+    parser.parse_known_args = parse_known_args  # type: ignore[method-assign]  # else argparse reads it too
+
+
+def _divided(words: list[str]) -> tuple[list[str], list[str] | None]:
+    if "--" not in words:
+        return words, None
+    place = words.index("--")
+    return words[:place], words[place + 1 :]
 
 
 def _add_budget(parser: argparse.ArgumentParser) -> None:
@@ -41,18 +88,44 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--timeout", type=float, metavar="S", help="begin no trial after so many seconds")
     group.add_argument(
-        "--max-retries",
-        type=int,
-        default=3,
-        metavar="N",
-        help="how often a trial whose process died is tried again (default 3)",
-    )
-    group.add_argument(
         "--grace",
         type=float,
         default=30.0,
         metavar="S",
-        help="seconds for running trials after Ctrl-C (default 30)",
+        help="seconds for running trials to finish or to checkpoint after Ctrl-C, SIGTERM or SIGUSR1 "
+        "(default 30)",
+    )
+
+
+def _add_trials(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("trials")
+    group.add_argument(
+        "--trial-timeout", type=float, metavar="S", help="end and fail a trial after so many seconds"
+    )
+    group.add_argument(
+        "--trial-memory",
+        metavar="SIZE",
+        help="end and fail a trial that takes more, with all that it has started: 800M, 4G (a number alone: "
+        "MiB)",
+    )
+    group.add_argument(
+        "--max-retries",
+        type=int,
+        default=3,
+        metavar="N",
+        help="how often a trial is tried again whose process, agent or node was lost (default 3); one over "
+        "which three processes died is failed for good",
+    )
+    group.add_argument(
+        "--isolate",
+        action="store_true",
+        help="every trial in a process of its own: --trials-per-worker 1",
+    )
+    group.add_argument(
+        "--trials-per-worker",
+        type=int,
+        metavar="N",
+        help="replace a process after so many trials, when they leak memory",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from affinity import Allowance, Partition, Topology
+    from orchestrator.command.objective import CommandObjective
     from orchestrator.run import Outcome
     from orchestrator.spec import RunSpec
 
@@ -25,11 +27,10 @@ def run(options: argparse.Namespace) -> int:
     from orchestrator.cli.text import print_outcome
     from orchestrator.progress import Silent, view_for_terminal
 
-    spec = _spec(options)
+    objective = _objective(options)
+    spec = _spec(options, objective)
     view = Silent() if options.quiet else view_for_terminal()
-    outcome = launch_run(
-        spec, options.objective, {}, view, options.run_dir, options.run_id, draw=options.draw
-    )
+    outcome = launch_run(spec, objective, {}, view, options.run_dir, options.run_id, draw=options.draw)
     print_outcome(outcome, as_json=options.json)
     return _exit_code(outcome)
 
@@ -44,15 +45,47 @@ def _exit_code(outcome: Outcome) -> int:
     return 1 if outcome.ending.state == FAILED else 0
 
 
-def _spec(options: argparse.Namespace) -> RunSpec:
-    from orchestrator.objective import file_objective
-    from orchestrator.spec import RunSpec, default_study_name
+def _objective(options: argparse.Namespace) -> str | CommandObjective:
+    """``FILE.py:FUNCTION``, or the command and its space."""
+    from orchestrator.command.objective import CommandObjective
+    from orchestrator.errors import SpecError
+
+    if options.space is None and options.command is None and options.objective is not None:
+        return str(options.objective)
+    if options.objective is not None:
+        what = "--space" if options.command is None else "a command"
+        raise SpecError(f"There are {options.objective} and {what}; give FILE.py:FUNCTION, {_COMMAND}.")
+    if options.space is None and options.command is not None:
+        raise SpecError("A command needs its search space: --space FILE, a TOML file.")
+    if options.space is None:
+        raise SpecError(f"Name what to optimise: FILE.py:FUNCTION, {_COMMAND}.")
+    if not options.command:
+        raise SpecError("--space needs a command: write it at the end, after '--'.")
+    return CommandObjective(options.command, options.space)
+
+
+_COMMAND = "or --space FILE and a command at the end, after '--'"
+
+
+def _named(objective: str | CommandObjective) -> tuple[str, str]:
+    """What the run is known by, and the study's name where nobody names it."""
+    from orchestrator.objective import file_objective, name_of
+    from orchestrator.spec import default_study_name
+
+    if isinstance(objective, str):
+        name = str(file_objective(objective))
+        return name, default_study_name(name)
+    return name_of(objective), objective.study_name
+
+
+def _spec(options: argparse.Namespace, objective: str | CommandObjective) -> RunSpec:
+    from orchestrator.spec import RunSpec
     from orchestrator.storage_url import chosen_url
 
-    objective = str(file_objective(options.objective))
+    name, study_name = _named(objective)
     return RunSpec(
-        objective=objective,
-        study_name=options.study_name if options.study_name is not None else default_study_name(objective),
+        objective=name,
+        study_name=options.study_name if options.study_name is not None else study_name,
         n_trials=options.n_trials,
         timeout_s=options.timeout,
         n_parallels=_width(options.n_parallels, options.keep_binding),
@@ -70,7 +103,25 @@ def _spec(options: argparse.Namespace) -> RunSpec:
         max_retries=options.max_retries,
         grace_s=options.grace,
         storage_patience_s=options.storage_patience,
+        trial_timeout_s=options.trial_timeout,
+        trial_memory_mib=_size_mib(options.trial_memory),
+        trials_per_worker=1 if options.isolate else options.trials_per_worker,
     )
+
+
+_MIB = {"": 1.0, "K": 2.0**-10, "M": 1.0, "G": 2.0**10, "T": 2.0**20}
+
+
+def _size_mib(text: str | None) -> float | None:
+    """``800M``, ``4G``, ``4GiB``, ``512`` (MiB)."""
+    from orchestrator.errors import SpecError
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise SpecError(f"--trial-memory is {text!r}; it must be a size such as 800M or 4G.")
+    return float(found[1]) * _MIB[found[2].upper()]
 
 
 def _width(text: str, keep_binding: bool) -> int:

@@ -23,12 +23,14 @@ def stream_seed(study_seed: int, number: int) -> int:
 
 
 def seed_libraries(seed: int) -> None:
-    """Seed ``random``, and numpy and torch where they are loaded, for one trial."""
+    """Seed ``random``, and numpy, torch and TensorFlow where they are loaded, for one trial."""
     random.seed(seed)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(seed)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(seed)
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].random.set_seed(seed)
 
 
 class TrialSeededSampler(BaseSampler):

@@ -63,6 +63,10 @@ class Database:
     def gives_up(self, asked: Callable[[], bool]) -> None:
         self._patience.gives_up = asked
 
+    def tell_of_waiting(self, hears: Callable[[bool], None]) -> None:
+        """Let ``hears`` be called whenever waiting for the database begins (True) or ends (False)."""
+        self._patience.hears_of_waiting = hears
+
     def hasty(self) -> AbstractContextManager[None]:
         """In this block nothing waits for more than a few seconds: what is in it can be done later as well.
 

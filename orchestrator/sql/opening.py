@@ -22,7 +22,7 @@ from orchestrator.errors import StorageError
 from orchestrator.sql import schema
 from orchestrator.sql.database import Database
 from orchestrator.sql.driver import way_to
-from orchestrator.sql.failures import said
+from orchestrator.sql.failures import is_passing, said
 from orchestrator.sql.patience import Patience
 from orchestrator.sql.turns import Turn
 from orchestrator.storage_url import masked, scrubbed, sqlite_path
@@ -51,6 +51,21 @@ def open_database(url: str, patience: Patience | None = None, *, creates: bool =
     """
     rdb = _explained(url, lambda: _with_tables(url) if creates else _connected(url, creates=False))
     return Database(url, rdb.engine, patience)
+
+
+def patiently(action: Callable[[], T], patience_s: float) -> T:
+    """Do what needs a database that is known to be right, though its server may be starting just now.
+
+    Raises what ``action`` does, a ``StorageError`` that may pass only after so many seconds.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return action()
+        except StorageError as error:
+            if not error.is_passing or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.2, 1.0))
 
 
 def rejoin_database(url: str, patience: Patience) -> Database:
@@ -88,6 +103,7 @@ def _with_tables(url: str) -> RDBStorage:
             with _keeping_all_exactly():
                 rdb = _connected(url, creates=True)
                 schema.nano_tables.create_all(rdb.engine)
+                _add_columns(rdb.engine)
         except exc.DBAPIError as error:
             if lacks_right(error):
                 raise StorageError(_refusal_to_create(url)) from None
@@ -123,6 +139,25 @@ def _keeping_all_exactly() -> Iterator[None]:
                 column.type = kind
 
 
+def _add_columns(engine: sa.Engine) -> None:
+    """Give tables that an earlier version of ours has made the columns that came since; all may be NULL."""
+    with engine.begin() as connection:
+        quote = connection.dialect.identifier_preparer.format_column
+        for table, column in _missing_columns(connection):
+            kind = column.type.compile(connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {quote(column)} {kind}")
+
+
+def _missing_columns(connection: sa.Connection) -> list[tuple[sa.Table, sa.Column[Any]]]:
+    found = []
+    there = sa.inspect(connection)
+    for table in schema.nano_tables.tables.values():
+        if there.has_table(table.name):
+            known = {column["name"] for column in there.get_columns(table.name)}
+            found += [(table, column) for column in table.columns if column.name not in known]
+    return found
+
+
 def lacks_right(error: exc.DBAPIError) -> bool:
     """Whether the account may not do what a statement does: MySQL's "command denied", PostgreSQL's 42501."""
     cause = error.orig
@@ -142,9 +177,10 @@ def _refusal_to_create(url: str) -> str:
 
 
 def missing_tables(connection: sa.Connection) -> list[str]:
-    """The tables of Optuna and of ours that a database lacks."""
+    """The tables of Optuna and of ours that a database lacks, and columns of those that are there."""
     there = set(sa.inspect(connection).get_table_names())
-    return [name for name in (*OPTUNA_TABLES, *schema.nano_tables.tables) if name not in there]
+    lacking = [name for name in (*OPTUNA_TABLES, *schema.nano_tables.tables) if name not in there]
+    return lacking + [f"{table.name}.{column.name}" for table, column in _missing_columns(connection)]
 
 
 def grant_for(connection: sa.Connection, url: str) -> str:
@@ -249,7 +285,8 @@ def _explained(url: str, action: Callable[[], T]) -> T:
     except (exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, TypeError, OSError) as error:
         said_safely = scrubbed(said(error), url)
         raise StorageError(
-            f"Storage {masked(url)} cannot be used: {said_safely}{_hint(url, error)}"
+            f"Storage {masked(url)} cannot be used: {said_safely}{_hint(url, error)}",
+            is_passing=isinstance(error, exc.DBAPIError) and is_passing(error),
         ) from None
 
 

@@ -35,6 +35,7 @@ class Patience:
     def __init__(self, seconds: float = STORAGE_PATIENCE_S) -> None:
         self.seconds = seconds
         self.gives_up: Callable[[], bool] = lambda: False  # asked before something is repeated
+        self.hears_of_waiting: Callable[[bool], None] = lambda is_waiting: None
         self._is_hasty = False
         self._away_since_s: float | None = None
         self._has_said = False
@@ -82,6 +83,7 @@ class Patience:
         now_s = time.monotonic()
         if self._away_since_s is None:
             self._away_since_s = now_s
+            self.hears_of_waiting(True)
         if now_s - self._away_since_s < _WORTH_A_LINE_S or self._has_said or self._is_hasty:
             return
         self._has_said = True
@@ -92,6 +94,7 @@ class Patience:
     def _note_answer(self) -> None:
         if self._away_since_s is None:
             return
+        self.hears_of_waiting(False)
         if self._has_said:
             log.warning("The database answers again after %.0f s.", time.monotonic() - self._away_since_s)
         self._away_since_s, self._has_said = None, False

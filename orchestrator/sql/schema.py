@@ -2,8 +2,8 @@
 
 Optuna's tables are described, never created or changed here (``RDBStorage`` creates them, so that its
 version table is right). Ours hold no foreign key into them: plain Optuna must stay able to delete a study.
-Times of ours are seconds since the epoch: ``DATETIME`` columns that plain Optuna has made keep whole seconds
-on MySQL.
+Times of ours are seconds since the epoch, by the database's clock: ``DATETIME`` columns that plain Optuna has
+made keep whole seconds on MySQL.
 """
 
 from __future__ import annotations
@@ -152,12 +152,15 @@ attempts = sa.Table(
     sa.Column("slot_width", sa.Integer, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("start_s", _seconds, nullable=False),
+    sa.Column("start_s", _seconds, nullable=False),  # the database's clock
     sa.Column("end_s", _seconds),
     sa.Column("objective_s", _seconds),
-    sa.Column("cause", sa.String(64)),
+    sa.Column("cause", sa.String(64)),  # orchestrator.causes
     sa.Column("exit_status", sa.Integer),
     sa.Column("peak_rss_mib", _seconds),
+    sa.Column("attempt", sa.Integer),  # 1 for the first at its trial
+    sa.Column("detail", sa.Text),  # what is known of the cause besides
+    sa.Column("cpu_s", _seconds),  # of the worker and its children, user and system
     sa.Index("nano_attempts_run_state", "run_id", "state"),
     sa.Index("nano_attempts_agent_state", "agent_id", "state"),
 )

@@ -13,8 +13,8 @@ A run is done when N attempts are "ended". Changes of several trials lock the st
 
 from __future__ import annotations
 
+import json
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -24,10 +24,12 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy import exc
 
+from orchestrator.causes import COUNTED, DEATHS, Cause, described
 from orchestrator.sql.database import Database
 from orchestrator.sql.failures import said
 from orchestrator.sql.schema import (
     attempts,
+    database_now,
     trial_intermediate_values,
     trial_params,
     trial_system_attributes,
@@ -51,11 +53,12 @@ T = TypeVar("T")
 log = logging.getLogger("nano_hpo")
 
 _REFUSED = (exc.DataError, exc.IntegrityError)  # too long, or with characters that the database lacks
-CAUSE = "nano:cause"  # the trial's system attribute that says why it ended
+CAUSE = "nano:cause"  # the trial's system attribute that says why it failed
+LOST = "nano:lost"  # the trial's system attribute that says how its earlier attempts were lost, one by one
+CHECKPOINT = "nano:checkpoint"  # the step up to which the trial's folder goes (orchestrator.trial_folder)
+_MAX_NOTED = 20  # losses that a trial itself tells of
+MAX_DEATHS = 3  # of workers over one trial: then it is failed for good
 RUNG = "completed_rung_%"  # what the successive-halving pruners keep about an attempt
-RELEASED, DATABASE_LOST = "released", "lost: the database was away"
-UNCOUNTED = (RELEASED, DATABASE_LOST)  # losses that are no sign against the trial
-FINISHED_ELSEWHERE = "finished elsewhere"
 FINISHED_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 Suggested = Mapping[str, tuple[float, str]]
@@ -82,11 +85,32 @@ class Loss:
     asked for and that the worker may not have stored: internal value and distribution (JSON) by name.
     """
 
-    cause: str
+    cause: Cause
+    detail: str = ""
     exit_status: int | None = None
     peak_rss_mib: float | None = None
+    cpu_s: float | None = None
+    took_more_than_its_share: bool = False  # of the memory
     params: Mapping[str, Any] | None = None
     suggested: Suggested = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return described(self.cause, self.detail)
+
+    @property
+    def is_own_fault(self) -> bool:
+        """Whether the trial has broken a limit, or made memory short by itself."""
+        is_greed = self.cause is Cause.KILLED_FOR_MEMORY and self.took_more_than_its_share
+        return self.cause.is_own_fault or is_greed
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt that nobody has ended, and the number of its trial."""
+
+    token: str
+    trial_id: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +119,10 @@ class Result:
 
     state: TrialState
     values: Sequence[float] | None
-    cause: str
+    cause: Cause
     objective_s: float | None = None
     peak_rss_mib: float | None = None
+    cpu_s: float | None = None
     error: str = ""  # why it failed, for people
     complete: datetime = field(default_factory=now)  # naive UTC
 
@@ -113,13 +138,15 @@ class AttemptTable:
         self._database = database
         self._study_id = study_id
 
-    def open_attempt(self, agent_id: str, slot: int) -> tuple[str, int] | None:
-        """Token and trial id of the attempt that the dead worker of a slot left behind."""
-        query = sa.select(attempts.c.token, attempts.c.trial_id).where(
-            attempts.c.agent_id == agent_id, attempts.c.slot == slot, attempts.c.state == "running"
+    def open_attempt(self, agent_id: str, slot: int) -> OpenAttempt | None:
+        """The attempt that the dead worker of a slot left behind."""
+        query = (
+            sa.select(attempts.c.token, attempts.c.trial_id, trials.c.number)
+            .join(trials, trials.c.trial_id == attempts.c.trial_id)
+            .where(attempts.c.agent_id == agent_id, attempts.c.slot == slot, attempts.c.state == "running")
         )
         row = self._database.read(lambda c: c.execute(query).first())
-        return (row.token, int(row.trial_id)) if row is not None else None
+        return None if row is None else OpenAttempt(row.token, row.trial_id, row.number)
 
     def open_attempts(self, run_id: str) -> list[tuple[str, str, int]]:
         """Agent, token and trial id of every attempt of a run that nobody has ended."""
@@ -157,22 +184,35 @@ class AttemptTable:
     def give_back(self, token: str, trial_id: int, loss: Loss, max_retries: int) -> str:
         """The worker died: the trial goes to the next free worker with its number and parameters.
 
-        After ``max_retries`` retries it is failed for good instead. Returns "returned", "failed", or
-        "gone" when the attempt had ended already.
+        It is failed for good instead if the loss is its own fault, if three workers have died over it, or
+        after ``max_retries`` retries. Returns "returned", "failed", or "gone" when the attempt had ended
+        already.
         """
         return self._lost(lambda c, loss: self._give_back(c, token, trial_id, loss, max_retries), loss)
 
     def _give_back(self, c: sa.Connection, token: str, trial_id: int, loss: Loss, max_retries: int) -> str:
         if not self._lose(c, token, trial_id, loss, "returned"):
             return "gone"
-        tried = sa.and_(attempts.c.trial_id == trial_id, attempts.c.cause.not_in(UNCOUNTED))
-        losses = c.execute(sa.select(sa.func.count()).select_from(attempts).where(tried)).scalar_one()
-        if losses <= max_retries:
+        verdict = self._verdict(c, trial_id, loss, max_retries)
+        if verdict is None:
             return "returned"
         set_attempt(c, token, state="ended")
         set_trial(c, trial_id, state=TrialState.FAIL, datetime_complete=now())
-        set_attribute(c, trial_id, CAUSE, f"lost with its worker {losses} times, last: {loss.cause}")
+        set_attribute(c, trial_id, CAUSE, verdict)
         return "failed"
+
+    def _verdict(self, c: sa.Connection, trial_id: int, loss: Loss, max_retries: int) -> str | None:
+        """Why the trial is not to be tried again; None: it is."""
+        if loss.is_own_fault:
+            return str(loss)
+        query = sa.select(attempts.c.cause).where(
+            attempts.c.trial_id == trial_id, attempts.c.cause.in_(COUNTED)
+        )
+        causes = list(c.execute(query).scalars())
+        deaths = sum(cause in DEATHS for cause in causes)
+        if deaths >= MAX_DEATHS:
+            return f"{deaths} workers died over it, the last: {loss}"
+        return f"lost {len(causes)} times, the last: {loss}" if len(causes) > max_retries else None
 
     def release(self, token: str, trial_id: int, loss: Loss) -> None:
         """The run stops with the trial unfinished: it becomes WAITING, with its number and parameters."""
@@ -187,26 +227,35 @@ class AttemptTable:
         lock_study(c, self._study_id)
         self._keep_suggested(c, token, trial_id, loss.suggested)
         mine = sa.and_(attempts.c.token == token, attempts.c.state == "running")
-        ended = {"state": becomes, "end_s": time.time(), "cause": loss.cause}
-        known = {"exit_status": loss.exit_status, "peak_rss_mib": loss.peak_rss_mib}
+        ended = {"state": becomes, "end_s": database_now(), "cause": loss.cause, "detail": loss.detail}
+        known = {"exit_status": loss.exit_status, "peak_rss_mib": loss.peak_rss_mib, "cpu_s": loss.cpu_s}
         if c.execute(sa.update(attempts).where(mine).values(**ended, **known)).rowcount != 1:
             return False
         state = c.execute(sa.select(trials.c.state).where(trials.c.trial_id == trial_id)).scalar()
         if state in FINISHED_STATES:
-            set_attempt(c, token, state="ended", cause=FINISHED_ELSEWHERE)
+            set_attempt(c, token, state="ended", cause=Cause.FINISHED_ELSEWHERE)
             self._add_suggested(c, trial_id, loss.suggested)
             return False
-        # Optuna's report() ignores a step that is there already, and rungs would prune the next attempt.
-        c.execute(
-            sa.delete(trial_intermediate_values).where(trial_intermediate_values.c.trial_id == trial_id)
-        )
-        rungs = trial_system_attributes.c.key.like(RUNG)
-        c.execute(
-            sa.delete(trial_system_attributes).where(trial_system_attributes.c.trial_id == trial_id, rungs)
-        )
+        self._clear(c, trial_id)
+        self._note_loss(c, trial_id, loss)
         if loss.params:
             fix_params(c, trial_id, loss.params)
         return True
+
+    def _clear(self, c: sa.Connection, trial_id: int) -> None:
+        """Delete what was reported after the checkpoint: ``report()`` ignores a step that is there already.
+
+        What successive halving keeps goes as well: the next attempt would be pruned by it.
+        """
+        reported, attributes = trial_intermediate_values, trial_system_attributes
+        checkpoint = _attribute(c, trial_id, CHECKPOINT)
+        later = sa.true() if checkpoint is None else reported.c.step > checkpoint
+        c.execute(sa.delete(reported).where(reported.c.trial_id == trial_id, later))
+        c.execute(sa.delete(attributes).where(attributes.c.trial_id == trial_id, attributes.c.key.like(RUNG)))
+
+    def _note_loss(self, c: sa.Connection, trial_id: int, loss: Loss) -> None:
+        earlier = _attribute(c, trial_id, LOST) or []
+        set_attribute(c, trial_id, LOST, [*earlier, str(loss)][-_MAX_NOTED:])
 
     def release_returned(self, run_id: str) -> None:
         """The run stops: trials that were given back and not taken again become WAITING."""
@@ -255,9 +304,17 @@ class AttemptTable:
                 .where(trials.c.state.in_(FINISHED_STATES))
             )
             for token in c.execute(query).scalars().all():
-                set_attempt(c, token, state="ended", cause=FINISHED_ELSEWHERE)
+                set_attempt(c, token, state="ended", cause=Cause.FINISHED_ELSEWHERE)
 
         self._database.write(work)
+
+
+def _attribute(c: sa.Connection, trial_id: int, key: str) -> Any:
+    """A system attribute of a trial; None where it has none."""
+    table = trial_system_attributes
+    query = sa.select(table.c.value_json).where(table.c.trial_id == trial_id, table.c.key == key)
+    text = c.execute(query).scalar()
+    return None if text is None else json.loads(text)
 
 
 def _param_rows(trial_id: int, suggested: Suggested) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ any number of nodes.
 
 from __future__ import annotations
 
-import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
+from orchestrator.causes import Cause
 from orchestrator.sql.database import Database
-from orchestrator.sql.schema import attempts, runs, trials
+from orchestrator.sql.schema import attempts, database_now, runs, trials
 from orchestrator.storage.attempts import (
-    FINISHED_ELSEWHERE,
     FINISHED_STATES,
     Seat,
 )
@@ -114,7 +113,7 @@ class Claims:
     def _take_returned(self, c: sa.Connection, look: _Look, token: str) -> Claim | None:
         for row in look.returned:
             if row.is_finished:  # by somebody else: it counts
-                set_attempt(c, row.token, state="ended", cause=FINISHED_ELSEWHERE)
+                set_attempt(c, row.token, state="ended", cause=Cause.FINISHED_ELSEWHERE)
                 continue
             expected = TrialState.RUNNING if row.state == "returned" else TrialState.WAITING
             if start_trial(c, row.trial_id, expected):
@@ -162,9 +161,15 @@ class Claims:
             "slot_width": seat.slot_width,
             "pid": seat.pid,
             "state": "running",
-            "start_s": time.time(),
+            "start_s": database_now(),
+            "attempt": 1 if claim.start is not None else self._earlier(c, claim.trial_id) + 1,
         }
         c.execute(sa.insert(attempts).values(row))
+
+    def _earlier(self, c: sa.Connection, trial_id: int) -> int:
+        """How often the trial was tried before."""
+        query = sa.select(sa.func.count()).select_from(attempts).where(attempts.c.trial_id == trial_id)
+        return int(c.execute(query).scalar_one())
 
 
 def _look() -> sa.CompoundSelect[Any]:

@@ -43,6 +43,9 @@ def _attempt(row: sa.Row[Any]) -> AttemptRecord:
         cause=row.cause,
         exit_status=row.exit_status,
         peak_rss_mib=row.peak_rss_mib,
+        attempt=row.attempt or 1,
+        detail=row.detail or "",
+        cpu_s=row.cpu_s,
     )
 
 

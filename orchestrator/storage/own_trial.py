@@ -10,6 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from orchestrator.causes import Cause, described
 from orchestrator.sql.schema import trial_params, trial_system_attributes
 from orchestrator.sql.upsert import Row
 from orchestrator.storage.attempts import CAUSE, Result
@@ -62,10 +63,11 @@ class OwnTrial:
 
     claim: Claim
     trial: FrozenTrial
-    cause: str = "returned"
+    cause: Cause = Cause.RETURNED
     error: str = ""
     objective_s: float | None = None
     peak_rss_mib: float | None = None
+    cpu_s: float | None = None
     _params: dict[str, Row] = field(default_factory=dict)
     _relative: dict[str, Row] = field(default_factory=dict)
 
@@ -110,12 +112,17 @@ class OwnTrial:
         sampled: dict[str, Any] = json.loads("".join(texts) or "{}")
         return sampled.keys() <= self.trial.params.keys()
 
+    def result(self, state: TrialState, values: Sequence[float] | None) -> Result:
+        """The end that the trial is to have, with what is known of this attempt."""
+        known = (self.cause, self.objective_s, self.peak_rss_mib, self.cpu_s, self.error)
+        return Result(state, values, *known)
+
     def end(self, result: Result) -> None:
         """The trial has ended so."""
         self.trial.state, self.trial.datetime_complete = result.state, local(result.complete)
         self.trial.values = None if result.values is None else list(result.values)
         if result.error:
-            self.trial.system_attrs[CAUSE] = result.error
+            self.trial.system_attrs[CAUSE] = described(result.cause, result.error)
 
     def is_written(self, held: Held) -> None:
         """This is in the database; another thread may have added something since."""

@@ -19,7 +19,7 @@ from orchestrator.sql.schema import (
     trial_system_attributes,
     trial_user_attributes,
 )
-from orchestrator.storage.attempts import Result, Seat
+from orchestrator.storage.attempts import Seat
 from orchestrator.storage.claims import Claims
 from orchestrator.storage.own_trial import RELATIVE, OwnTrial, new_trial
 from orchestrator.storage.rows import (
@@ -47,6 +47,9 @@ class Listener(Protocol):
     def reported(self, number: int, step: int, value: float) -> None:
         """The objective reported an intermediate value."""
 
+    def waiting(self, is_waiting: bool) -> None:
+        """The trial begins, or ends, to wait for a database that is away: that is no time of its own."""
+
 
 class RunStorage(StudyStorage):
     """The storage of one worker of one run.
@@ -69,6 +72,7 @@ class RunStorage(StudyStorage):
         self._writer = TrialWriter(database)
         self._seat = seat
         self._listener = listener
+        database.tell_of_waiting(listener.waiting)
         self._asking = False
         self.current: OwnTrial | None = None
         self._ended: OwnTrial | None = None  # the trial before, which ``Study.tell`` asks for once more
@@ -206,7 +210,7 @@ class RunStorage(StudyStorage):
         mine = self._mine(trial_id)
         if mine is None or not state.is_finished():
             return super().set_trial_state_values(trial_id, state, values)
-        result = Result(state, values, mine.cause, mine.objective_s, mine.peak_rss_mib, mine.error)
+        result = mine.result(state, values)
         history = self.history(self._study_of_trial(trial_id))
         is_ours = self._writer.finish(mine.claim, result, mine.held().batches())
         self.current, self._ended = None, mine if is_ours else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +29,7 @@ class StoredRun:
     study_id: int
     spec_hash: str
     seed: int
+    ended_s: float | None  # seconds since its end; None: it runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,12 @@ class RunTable:
             "n_trials": spec.n_trials,
             "claimed": 0,
             "state": RUNNING,
-            "start_s": time.time(),
         }
-        mine = sa.and_(runs.c.run_id == run_id, runs.c.start_s == row["start_s"])
+        mine = sa.and_(*(runs.c[name] == value for name, value in row.items() if value is not None))
 
         def work(c: sa.Connection, again: bool) -> None:
             if not (again and _is_there(c, mine)):
-                c.execute(sa.insert(runs).values(row))
+                c.execute(sa.insert(runs).values(**row, start_s=database_now()))
 
         self._database.write(knowing_itself(work))
 
@@ -88,7 +87,8 @@ class RunTable:
         return self._select(runs.c.study_id == study_id)
 
     def _select(self, condition: Any) -> list[StoredRun]:
-        query = sa.select(runs).where(condition).order_by(runs.c.start_s)
+        ended_s = (database_now() - runs.c.end_s).label("ended_s")
+        query = sa.select(runs, ended_s).where(condition).order_by(runs.c.start_s)
         return [_stored_run(row) for row in self._database.read(lambda c: c.execute(query).all())]
 
     def reopen(self, run_id: str) -> None:
@@ -98,16 +98,15 @@ class RunTable:
     def end(self, run_id: str, state: str, reason: str | None) -> bool:
         """End a running run; of several callers, True for the one that did it.
 
-        Repeated after a lost answer it knows its own end by the moment that it wrote.
+        Repeated after a lost answer it takes an end like its own for its own.
         """
-        end = {"state": state, "reason": reason, "end_s": time.time()}
+        end = {"state": state, "reason": reason}
         is_running = sa.and_(runs.c.run_id == run_id, runs.c.state == RUNNING)
-        mine = sa.and_(runs.c.run_id == run_id, runs.c.state == state, runs.c.end_s == end["end_s"])
+        mine = sa.and_(runs.c.run_id == run_id, runs.c.state == state)
+        change = sa.update(runs).where(is_running).values(**end, end_s=database_now())
 
         def work(c: sa.Connection, again: bool) -> bool:
-            if c.execute(sa.update(runs).where(is_running).values(end)).rowcount == 1:
-                return True
-            return again and _is_there(c, mine)
+            return c.execute(change).rowcount == 1 or (again and _is_there(c, mine))
 
         return self._database.write(knowing_itself(work))
 
@@ -126,7 +125,7 @@ class RunTable:
             "pid": process.pid,
             "pid_start_s": process.start_s,
             "heartbeat_s": database_now(),
-            "start_s": time.time(),
+            "start_s": database_now(),
         }
         # Its id is new: one that is there already was written by the same call, whose answer was lost.
         self._database.write(lambda c: upsert(c, agents, [row], ["agent_id"], keep=True))
@@ -139,7 +138,7 @@ class RunTable:
 
     def end_agent(self, agent_id: str, report: dict[str, Any]) -> None:
         """This agent says goodbye; ``report`` is what its slots got."""
-        values = {"end_s": time.time(), "report": json.dumps(report)}
+        values = {"end_s": database_now(), "report": json.dumps(report)}
         statement = sa.update(agents).where(agents.c.agent_id == agent_id).values(values)
         self._database.write(lambda c: c.execute(statement))
 
@@ -147,7 +146,7 @@ class RunTable:
         """Others found it gone: it takes no further part until it beats. False: it has beaten meanwhile."""
         # Not "==": a float may lose its last digit on the way through a driver. Beats are seconds apart.
         unmoved = sa.and_(agents.c.agent_id == agent.agent_id, agents.c.heartbeat_s < agent.heartbeat_s + 0.5)
-        ended = {"end_s": sa.func.coalesce(agents.c.end_s, time.time())}
+        ended = {"end_s": sa.func.coalesce(agents.c.end_s, database_now())}
         statement = sa.update(agents).where(unmoved).values(ended)
         return self._database.write(lambda c: c.execute(statement).rowcount) == 1
 
@@ -181,7 +180,7 @@ def _stored_run(row: sa.Row[Any]) -> StoredRun:
         start=utc(row.start_s),
         end=utc(row.end_s) if row.end_s is not None else None,
     )
-    return StoredRun(record, row.study_id, row.spec_hash, row.seed)
+    return StoredRun(record, row.study_id, row.spec_hash, row.seed, row.ended_s)
 
 
 def _stored_agent(row: sa.Row[Any]) -> StoredAgent:

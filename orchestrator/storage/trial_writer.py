@@ -6,7 +6,6 @@ or the trial is finished, nothing is written any more.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,9 @@ import sqlalchemy as sa
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from orchestrator.sql.database import Database
-from orchestrator.sql.schema import attempts, trials
+from orchestrator.causes import described
+from orchestrator.sql.database import Database, knowing_itself
+from orchestrator.sql.schema import attempts, database_now, trials
 from orchestrator.sql.upsert import Row, upsert
 from orchestrator.storage.attempts import CAUSE, Result, StaleAttempt
 from orchestrator.storage.claims import Claim
@@ -74,28 +74,24 @@ class TrialWriter:
         added. Raises :class:`StaleAttempt` when the attempt is no longer ours. Repeated after a lost answer
         it sees its own work and returns.
         """
-        end_s, tried = time.time(), False
 
-        def work(c: sa.Connection) -> bool:
-            nonlocal tried
-            again, tried = tried, True
-            if again and self._is_ended_at(c, claim.token, end_s):
+        def work(c: sa.Connection, again: bool) -> bool:
+            if again and self._is_ended_so(c, claim.token, result):
                 return True
-            return self._finish(c, claim, result, batches, end_s)
+            return self._finish(c, claim, result, batches)
 
-        return self._database.write(work)
+        return self._database.write(knowing_itself(work))
 
-    def _is_ended_at(self, c: sa.Connection, token: str, end_s: float) -> bool:
-        query = sa.select(attempts.c.state, attempts.c.end_s).where(attempts.c.token == token)
+    def _is_ended_so(self, c: sa.Connection, token: str, result: Result) -> bool:
+        """Whether it was we who ended the attempt: nobody else writes these causes."""
+        query = sa.select(attempts.c.state, attempts.c.cause).where(attempts.c.token == token)
         row = c.execute(query).one()
-        return bool(row.state == "ended" and abs(row.end_s - end_s) < 1e-3)
+        return bool(row.state == "ended" and row.cause == result.cause)
 
-    def _finish(
-        self, c: sa.Connection, claim: Claim, result: Result, batches: Sequence[Batch], end_s: float
-    ) -> bool:
+    def _finish(self, c: sa.Connection, claim: Claim, result: Result, batches: Sequence[Batch]) -> bool:
         for batch in batches:
             batch.write(c, claim.token)
-        if not self._end_attempt(c, claim.token, result, end_s):
+        if not self._end_attempt(c, claim.token, result):
             raise StaleAttempt(f"the attempt is {c.execute(_attempt(claim.token)).scalar()}")
         if self._end_trial(c, claim.trial_id, result):
             return True
@@ -104,14 +100,16 @@ class TrialWriter:
                 batch.add(c)
         return False
 
-    def _end_attempt(self, c: sa.Connection, token: str, result: Result, end_s: float) -> bool:
+    def _end_attempt(self, c: sa.Connection, token: str, result: Result) -> bool:
         mine = sa.and_(attempts.c.token == token, attempts.c.state == "running")
         ended = {
             "state": "ended",
-            "end_s": end_s,
+            "end_s": database_now(),
             "objective_s": result.objective_s,
             "cause": result.cause,
+            "detail": result.error,
             "peak_rss_mib": result.peak_rss_mib,
+            "cpu_s": result.cpu_s,
         }
         return c.execute(sa.update(attempts).where(mine).values(ended)).rowcount == 1
 
@@ -123,7 +121,7 @@ class TrialWriter:
         if result.values is not None:
             write_values(c, trial_id, result.values)
         if result.error:
-            set_attribute(c, trial_id, CAUSE, result.error)
+            set_attribute(c, trial_id, CAUSE, described(result.cause, result.error))
         return True
 
 

@@ -13,7 +13,17 @@ import psutil
 import pytest
 
 from affinity import Binding
-from launchers import LauncherError, SpawnError, WorkerProcess, WorkerSpec, describe_exit, start_worker
+from launchers import (
+    LauncherError,
+    SpawnError,
+    Warden,
+    WorkerProcess,
+    WorkerSpec,
+    descendants,
+    describe_exit,
+    kill_all,
+    start_worker,
+)
 
 ROOT = Path(__file__).parents[2]
 Start = Callable[..., WorkerProcess]
@@ -193,14 +203,112 @@ def test_what_a_worker_leaves_behind_ends_with_it(start: Start, folder: Path) ->
     until(lambda: has_ended(child), "the child left behind has ended")
 
 
-def test_a_signal_reaches_the_whole_group(start: Start, folder: Path) -> None:
+def test_a_kill_reaches_the_whole_group(start: Start, folder: Path) -> None:
     code = "import subprocess, sys, pathlib; child = subprocess.Popen(['sleep', '600']);"
     worker = start(code + "pathlib.Path('child.pid').write_text(f'{child.pid}\\n'); print(child.wait())")
     child = pid_in(folder / "child.pid")
-    worker.terminate_group(signal.SIGKILL)
+    worker.kill()
     assert worker.wait() == -signal.SIGKILL
     until(lambda: has_ended(child), "the child has ended")
-    worker.terminate_group()  # nobody is left, and nobody else is hit
+    worker.kill()  # nobody is left, and nobody else is hit
+
+
+def test_what_has_left_group_and_session_ends_with_the_worker_too(start: Start, folder: Path) -> None:
+    daemon = (
+        "import os, pathlib, time; os.setsid(); pathlib.Path('child.pid').write_text(f'{os.getpid()}\\n')"
+    )
+    code = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {daemon + '; time.sleep(600)'!r}])"
+    )
+    worker = start(code + WAIT_FOR_CHILD)
+    assert worker.wait() == 0
+    assert has_ended(pid_in(folder / "child.pid"))
+
+
+def test_the_worker_alone_is_asked_to_end_and_may_end_its_children_itself(start: Start, folder: Path) -> None:
+    code = """
+import pathlib, signal, subprocess, sys
+def end(*_):
+    alive = child.poll() is None
+    child.kill()
+    sys.exit(40 + alive)
+signal.signal(signal.SIGTERM, end)
+child = subprocess.Popen(['sleep', '600'])
+pathlib.Path('child.pid').write_text(f'{child.pid}\\n')
+child.wait()
+"""
+    worker = start(code)
+    pid_in(folder / "child.pid")
+    assert worker.end(grace_s=240) == 41
+
+
+def test_what_a_worker_has_used_is_known_when_it_has_ended(start: Start) -> None:
+    worker = start("b = bytearray(200 << 20); b[::4096] = b'x' * len(b[::4096]); [x for x in range(10**6)]")
+    assert worker.wait() == 0
+    assert worker.usage is not None
+    assert worker.usage.ru_maxrss > 200 << 10
+    assert worker.usage.ru_utime > 0
+
+
+def test_the_kernel_is_to_prefer_a_worker_when_memory_is_short(start: Start, folder: Path) -> None:
+    mine = int(Path("/proc/self/oom_score_adj").read_text())
+    start("print(open('/proc/self/oom_score_adj').read())").wait()
+    said = int((folder / "logs" / "worker 0.log").read_text())
+    assert said == min(1000, mine + 500)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_warden_ends_what_the_workers_of_a_killed_agent_have_started(how: int, folder: Path) -> None:
+    daemon = (
+        "import os, pathlib, time; os.setsid(); pathlib.Path('child.pid').write_text(f'{os.getpid()}\\n')"
+    )
+    code = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {daemon + '; time.sleep(600)'!r}])"
+    )
+    code += "; import time; time.sleep(600)"
+    agent_code = f"""
+import os, sys, time
+from pathlib import Path
+from launchers import Warden, WorkerSpec, start_worker
+here, warden = Path.cwd(), Warden()
+argv = (sys.executable, "-c", {code!r})
+spec = WorkerSpec(argv, None, os.environ, here, here / "w.log")
+warden.watch(spec.mark)
+start_worker(spec)
+time.sleep(600)
+"""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    agent = subprocess.Popen([sys.executable, "-c", agent_code], cwd=folder, env=environ)
+    child = pid_in(folder / "child.pid")
+    agent.send_signal(how)
+    agent.wait()
+    until(lambda: has_ended(child), "the child of the worker has ended")
+
+
+def test_a_warden_that_has_nothing_to_do_ends_with_its_agent() -> None:
+    warden = Warden()
+    warden.watch("nobody")
+    warden.forget("nobody")
+    warden.close()
+
+
+def test_descendants_are_children_and_their_children(folder: Path) -> None:
+    shell = subprocess.Popen(
+        ["sh", "-c", "sleep 600 & sh -c 'sleep 600 & echo ready; wait'; true"], stdout=subprocess.PIPE
+    )
+    try:
+        assert shell.stdout is not None
+        assert shell.stdout.readline() == b"ready\n"
+        found = descendants(shell.pid)
+        names = sorted(psutil.Process(pid).name() for pid in found)
+        assert names == ["sh", "sleep", "sleep"]
+        assert shell.pid not in found
+        assert set(found) <= set(descendants(os.getpid()))
+    finally:
+        kill_all([*descendants(shell.pid), shell.pid])
+        shell.wait()
+        assert shell.stdout is not None
+        shell.stdout.close()
 
 
 @pytest.mark.parametrize("bound", [False, True])

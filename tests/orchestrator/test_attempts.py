@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from datetime import UTC, datetime, timedelta
 
 import optuna
 import pytest
@@ -10,11 +12,13 @@ import sqlalchemy as sa
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
+from orchestrator.causes import Cause
 from orchestrator.sql.opening import open_database
-from orchestrator.storage.attempts import CAUSE, Loss, Result, StaleAttempt
+from orchestrator.storage.attempts import CAUSE, CHECKPOINT, Loss, Result, StaleAttempt
+from orchestrator.storage.history import attempts_of
 from orchestrator.storage.study_storage import StudyStorage
 
-DONE = Result(TrialState.COMPLETE, (1.5,), "returned", objective_s=0.25, peak_rss_mib=10.0)
+DONE = Result(TrialState.COMPLETE, (1.5,), Cause.RETURNED, objective_s=0.25, peak_rss_mib=10.0)
 
 
 def test_no_more_trials_are_claimed_than_there_are_tickets(make_ledger):
@@ -67,7 +71,7 @@ def test_an_end_stores_state_values_and_attempt_together(make_ledger):
 def test_infinite_values_are_stored_as_optuna_stores_them(make_ledger, value):
     ledger = make_ledger(1)
     token, trial_id = ledger.claim()
-    ledger.finish(token, trial_id, Result(TrialState.COMPLETE, (value,), "returned"))
+    ledger.finish(token, trial_id, Result(TrialState.COMPLETE, (value,), Cause.RETURNED))
     assert ledger.trials()[0].value == value
 
 
@@ -79,26 +83,27 @@ def test_a_trial_given_back_keeps_number_and_parameters_and_loses_its_reports(ma
     storage.set_trial_intermediate_value(trial_id, 0, 0.1)
     storage.set_trial_system_attr(trial_id, "completed_rung_0", 0.1)
     storage.set_trial_system_attr(trial_id, "fixed_params", {"z": 9})
-    loss = Loss("lost: killed by SIGKILL", -9, params={"y": 3, "z": 1})
+    loss = Loss(Cause.SIGNAL, "SIGKILL", -9, params={"y": 3, "z": 1})
     assert ledger.attempts.give_back(token, trial_id, loss, max_retries=3) == "returned"
     assert ledger.claim()[1] == trial_id
     (trial,) = ledger.trials()
     assert (trial.number, trial.state, trial.params) == (0, TrialState.RUNNING, {"x": 0.5})
     assert trial.intermediate_values == {}
-    assert trial.system_attrs == {"fixed_params": {"y": 3, "z": 9}}
+    lost = {"nano:lost": ["killed by a signal: SIGKILL"]}
+    assert trial.system_attrs == {"fixed_params": {"y": 3, "z": 9}} | lost
 
 
 def test_a_trial_given_back_is_taken_by_one_worker_only(make_ledger):
     ledger = make_ledger(1)
     token, trial_id = ledger.claim()
-    ledger.attempts.give_back(token, trial_id, Loss("lost"), 3)
+    ledger.attempts.give_back(token, trial_id, Loss(Cause.SIGNAL), 3)
     assert [ledger.claim()[1], ledger.claim()[1]] == [trial_id, None]
 
 
 def test_the_late_result_of_a_dead_owner_is_refused(make_ledger):
     ledger = make_ledger(1)
     token, trial_id = ledger.claim()
-    ledger.attempts.give_back(token, trial_id, Loss("lost"), 3)
+    ledger.attempts.give_back(token, trial_id, Loss(Cause.SIGNAL), 3)
     with pytest.raises(StaleAttempt):
         ledger.finish(token, trial_id, DONE)
     second, _ = ledger.claim()
@@ -111,8 +116,8 @@ def test_the_late_result_of_a_dead_owner_is_refused(make_ledger):
 def test_giving_back_twice_gives_back_once(make_ledger):
     ledger = make_ledger(1)
     token, trial_id = ledger.claim()
-    assert ledger.attempts.give_back(token, trial_id, Loss("lost"), 3) == "returned"
-    assert ledger.attempts.give_back(token, trial_id, Loss("lost"), 3) == "gone"
+    assert ledger.attempts.give_back(token, trial_id, Loss(Cause.SIGNAL), 3) == "returned"
+    assert ledger.attempts.give_back(token, trial_id, Loss(Cause.SIGNAL), 3) == "gone"
 
 
 def test_a_trial_that_loses_worker_after_worker_is_failed_for_good_with_its_reason(make_ledger):
@@ -120,19 +125,89 @@ def test_a_trial_that_loses_worker_after_worker_is_failed_for_good_with_its_reas
     happened = []
     for _ in range(3):
         token, trial_id = ledger.claim()
-        happened.append(ledger.attempts.give_back(token, trial_id, Loss("lost: SIGSEGV"), max_retries=2))
+        happened.append(
+            ledger.attempts.give_back(
+                token, trial_id, Loss(Cause.NODE_LOST, "node7 is silent"), max_retries=2
+            )
+        )
     (trial,) = ledger.trials()
     assert happened == ["returned", "returned", "failed"]
     assert trial.state is TrialState.FAIL
-    assert "3 times" in trial.system_attrs[CAUSE]
+    assert trial.system_attrs[CAUSE] == "lost 3 times, the last: node lost: node7 is silent"
     assert ledger.claim()[1] is None
     assert ledger.attempts.counts("run")["ended"] == 1
+
+
+@pytest.mark.parametrize("cause", [Cause.SIGNAL, Cause.EXITED, Cause.KILLED_FOR_MEMORY])
+def test_a_trial_over_which_three_workers_died_is_failed_for_good(make_ledger, cause):
+    ledger = make_ledger(1)
+    happened = []
+    for _ in range(3):
+        token, trial_id = ledger.claim()
+        happened.append(ledger.attempts.give_back(token, trial_id, Loss(cause, "so"), max_retries=100))
+    assert happened == ["returned", "returned", "failed"]
+    assert ledger.trials()[0].system_attrs[CAUSE] == f"3 workers died over it, the last: {cause}: so"
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        Loss(Cause.TIMED_OUT, "it ran for more than 5 s"),
+        Loss(Cause.OVER_MEMORY, "it took 2 MiB of 1 MiB"),
+        Loss(Cause.KILLED_FOR_MEMORY, took_more_than_its_share=True),
+    ],
+    ids=lambda loss: loss.cause,
+)
+def test_a_trial_that_breaks_a_limit_is_failed_at_once(make_ledger, loss):
+    ledger = make_ledger(1)
+    token, trial_id = ledger.claim()
+    assert ledger.attempts.give_back(token, trial_id, loss, max_retries=3) == "failed"
+    (trial,) = ledger.trials()
+    assert trial.state is TrialState.FAIL
+    assert trial.system_attrs[CAUSE] == str(loss)
+    assert ledger.claim()[1] is None
+
+
+@pytest.mark.parametrize("cause", [Cause.DATABASE_LOST, Cause.PREEMPTED, Cause.INTERRUPTED, Cause.RELEASED])
+def test_losses_that_say_nothing_of_the_trial_are_not_limited(make_ledger, cause):
+    ledger = make_ledger(1)
+    for _ in range(6):
+        token, trial_id = ledger.claim()
+        assert ledger.attempts.give_back(token, trial_id, Loss(cause), max_retries=0) == "returned"
+    assert ledger.trials()[0].system_attrs["nano:lost"] == [str(cause)] * 6
+
+
+def test_what_was_reported_up_to_the_checkpoint_stays(make_ledger):
+    ledger = make_ledger(1)
+    token, trial_id = ledger.claim()
+    storage = StudyStorage(ledger.database)
+    for step in range(5):
+        storage.set_trial_intermediate_value(trial_id, step, step / 10)
+    storage.set_trial_system_attr(trial_id, CHECKPOINT, 2)
+    ledger.attempts.give_back(token, trial_id, Loss(Cause.SIGNAL), 3)
+    assert ledger.trials()[0].intermediate_values == {0: 0.0, 1: 0.1, 2: 0.2}
+
+
+def test_attempts_are_numbered_and_dated_by_the_clock_of_the_database(make_ledger, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 0.0)  # a clock that is off
+    ledger = make_ledger(1)
+    for _ in range(2):
+        token, trial_id = ledger.claim()
+        ledger.attempts.give_back(token, trial_id, Loss(Cause.SIGNAL, "SIGSEGV", -11, 50.0, 1.5), 3)
+    ledger.finish(ledger.claim()[0], trial_id, DONE)
+    first, second, third = attempts_of(ledger.database, ledger.study_id)
+    assert [one.attempt for one in (first, second, third)] == [1, 2, 3]
+    assert (first.cause, first.detail, first.exit_status) == (Cause.SIGNAL, "SIGSEGV", -11)
+    assert (first.peak_rss_mib, first.cpu_s, third.cause) == (50.0, 1.5, Cause.RETURNED)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    assert all(timedelta(0) <= now - one.start < timedelta(minutes=2) for one in (first, second, third))
+    assert first.start <= first.end <= second.start
 
 
 def test_a_released_trial_waits_and_is_taken_again_first(make_ledger):
     ledger = make_ledger(3)
     token, trial_id = ledger.claim()
-    ledger.attempts.release(token, trial_id, Loss("released"))
+    ledger.attempts.release(token, trial_id, Loss(Cause.INTERRUPTED))
     assert ledger.trials()[0].state is TrialState.WAITING
     assert ledger.attempts.has_given_back("run")
     assert ledger.claim()[1] == trial_id
@@ -143,7 +218,7 @@ def test_a_released_trial_waits_and_is_taken_again_first(make_ledger):
 def test_trials_given_back_are_released_when_the_run_stops(make_ledger):
     ledger = make_ledger(1)
     token, trial_id = ledger.claim()
-    ledger.attempts.give_back(token, trial_id, Loss("lost"), 3)
+    ledger.attempts.give_back(token, trial_id, Loss(Cause.SIGNAL), 3)
     ledger.attempts.release_returned("run")
     assert ledger.trials()[0].state is TrialState.WAITING
     assert ledger.claim()[1] == trial_id
@@ -152,7 +227,7 @@ def test_trials_given_back_are_released_when_the_run_stops(make_ledger):
 def test_a_released_trial_that_plain_optuna_finished_counts(make_ledger, storage_url):
     ledger = make_ledger(2)
     token, trial_id = ledger.claim()
-    ledger.attempts.release(token, trial_id, Loss("released"))
+    ledger.attempts.release(token, trial_id, Loss(Cause.INTERRUPTED))
     study = optuna.load_study(study_name="ledger", storage=storage_url)
     assert study.ask()._trial_id == trial_id
     study.tell(0, 7.0)

@@ -152,7 +152,7 @@ def test_a_trial_whose_worker_died_is_tried_again_with_its_parameters(cli):
 def test_a_trial_that_kills_every_worker_is_failed_and_the_run_goes_on(cli):
     done = cli("run", "job.py:always_dies", "-n", 5, *TWO, "--max-retries", 1, "--draw", "none", "--json")
     assert done.code == 0
-    assert "Trial 1 has lost too many workers" in done.err
+    assert "Trial 1 is failed for good: killed by a signal: SIGSEGV" in done.err
     assert done.json["counts"] == {"COMPLETE": 4, "FAIL": 1}
     assert sum(slot["n_lost"] for slot in done.json["slots"]) == 2
 
@@ -273,7 +273,7 @@ def test_a_failing_trial_is_a_fail_with_its_traceback_in_the_log(cli):
 def test_a_search_whose_first_trials_all_fail_alike_stops_early_and_says_why(cli):
     done = cli("run", "job.py:bad", "-n", 100, *TWO, "--draw", "none")
     assert done.code == 1
-    assert "all failed alike (ValueError: no such layer)" in done.err
+    assert "all failed alike (ValueError: no such layer (job.py, line" in done.err
     assert 5 <= states(embedded(cli, study="job-bad"), "job-bad")["FAIL"] < 30
 
 

@@ -16,6 +16,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from orchestrator import open_storage
+from orchestrator.causes import Cause
 from orchestrator.errors import BudgetSpent
 from orchestrator.storage.attempts import CAUSE, Loss, StaleAttempt
 from orchestrator.storage.run_storage import RunStorage
@@ -42,6 +43,9 @@ class Heard:
     def stored(self, names) -> None:
         self.words.append("stored")
 
+    def waiting(self, is_waiting: bool) -> None:
+        pass
+
     def reported(self, number: int, step: int, value: float) -> None:
         self.words.append((step, value))
 
@@ -63,7 +67,7 @@ class Worker:
 
     def loses_it(self, **told) -> None:
         claim = self.storage.current.claim
-        self.ledger.attempts.give_back(claim.token, claim.trial_id, Loss("lost", **told), 3)
+        self.ledger.attempts.give_back(claim.token, claim.trial_id, Loss(Cause.SIGNAL, **told), 3)
 
 
 @pytest.fixture
@@ -241,7 +245,7 @@ def test_the_end_of_an_attempt_that_was_failed_for_good_is_not_mistaken_for_its_
     worker = make_worker(1)
     trial = worker.ask()
     claim = worker.storage.current.claim
-    worker.ledger.attempts.give_back(claim.token, claim.trial_id, Loss("lost"), max_retries=0)
+    worker.ledger.attempts.give_back(claim.token, claim.trial_id, Loss(Cause.SIGNAL), max_retries=0)
     with pytest.raises(StaleAttempt):
         worker.study.tell(trial, 1.0)
     assert worker.as_others_see_it().state is TrialState.FAIL
@@ -269,7 +273,7 @@ def test_an_end_whose_answer_was_lost_is_said_again_and_counts_once(make_worker,
 def test_why_a_trial_failed_is_stored_with_its_end(make_worker):
     worker = make_worker(1)
     trial = worker.ask()
-    worker.storage.current.error = "raised ValueError: no"
+    worker.storage.current.cause, worker.storage.current.error = Cause.RAISED, "ValueError: no"
     worker.study.tell(trial, state=TrialState.FAIL)
     assert worker.as_others_see_it().system_attrs == {CAUSE: "raised ValueError: no"}
 

@@ -1,0 +1,113 @@
+"""What a trial has started and left running: nothing of it outlives the trial.
+
+DataLoader workers, shells and daemons are descendants of the worker process for as long as they run: it
+adopts those that have lost their parent (prctl(2), PR_SET_CHILD_SUBREAPER).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from launchers import descendants, kill_all
+
+_ADOPT = 36  # PR_SET_CHILD_SUBREAPER, <linux/prctl.h>
+_OBEY_S = 1.0  # between SIGTERM and SIGKILL
+_LOOK_S = 0.01
+_TRACKERS = (  # of Python's and joblib's shared resources: they serve the process, not a trial
+    ("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
+    ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid"),
+    ("joblib.externals.loky.backend.resource_tracker", "_resource_tracker", "_pid"),
+    ("loky.backend.resource_tracker", "_resource_tracker", "_pid"),
+)
+_POOL = b"loky"  # in the command line of joblib's pool, which the next trial takes up
+
+
+class Strays:
+    """Ends what trials have left running; what was there before the first trial stays."""
+
+    def __init__(self) -> None:
+        _adopt_orphans()
+        self._kept = frozenset(descendants(os.getpid())) if _has_children() else frozenset()
+
+    def end(self) -> int:
+        """End them, first by SIGTERM, and say how many there were."""
+        if not _has_children():
+            return 0
+        found = self._found()
+        if found:
+            kill_all(found, signal.SIGTERM)
+            _wait_for(found, _OBEY_S)
+        while again := self._found():
+            kill_all(again)
+            _wait_for(again, _OBEY_S)
+        return len(found)
+
+    def _found(self) -> list[int]:
+        """Without zombies, which are laid to rest on the way."""
+        kept = self._kept | set(_trackers())
+        others = [pid for pid in descendants(os.getpid()) if pid not in kept and not _is_pool(pid)]
+        return [pid for pid in others if not _is_over(pid)]
+
+
+def _adopt_orphans() -> None:
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_ADOPT, ctypes.c_ulong(1), 0, 0, 0)
+
+
+def _has_children() -> bool:
+    """One system call, for the many trials that start nothing."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _trackers() -> Iterator[int]:
+    for module, name, field in _TRACKERS:
+        pid = getattr(getattr(sys.modules.get(module), name, None), field, None)
+        if pid is not None:
+            yield pid
+
+
+def _is_pool(pid: int) -> bool:
+    try:
+        return _POOL in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _is_over(pid: int) -> bool:
+    """Whether a process has ended; a child of ours is reaped, by ``multiprocessing`` if it is one of its."""
+    if pid in _of_multiprocessing():
+        return False
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:  # not our own child, or no more
+        return _state(pid) in ("", "Z")
+
+
+def _of_multiprocessing() -> set[int | None]:
+    """The children that it has started and that run; it reaps the others here, and would miss them else."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    return {child.pid for child in multiprocessing.active_children()} if multiprocessing else set()
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def _wait_for(pids: Iterable[int], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not all(map(_is_over, pids)):
+        time.sleep(_LOOK_S)
