@@ -207,7 +207,7 @@ def _lost_lines(summary: Summary) -> Iterator[str]:
         odd.pop(cause, None)
     if odd:
         attempts = "1 attempt" if odd.total() == 1 else f"{odd.total()} attempts"
-        yield f"Odd:     {attempts}: " + ", ".join(f"{n} {cause}" for cause, n in odd.most_common())
+        yield f"Trouble: {attempts}: " + ", ".join(f"{n} {cause}" for cause, n in odd.most_common())
 
 
 def _had_earlier_launches(summary: Summary) -> bool:

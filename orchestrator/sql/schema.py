@@ -121,6 +121,7 @@ runs = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("start_s", _seconds, nullable=False),
     sa.Column("end_s", _seconds),
+    sa.Column("mark", sa.String(32)),  # of who created or ended it: a repeated statement knows itself
 )
 
 agents = sa.Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -69,8 +70,9 @@ class RunTable:
             "n_trials": spec.n_trials,
             "claimed": 0,
             "state": RUNNING,
+            "mark": uuid.uuid4().hex,
         }
-        mine = sa.and_(*(runs.c[name] == value for name, value in row.items() if value is not None))
+        mine = sa.and_(runs.c.run_id == run_id, runs.c.mark == row["mark"])
 
         def work(c: sa.Connection, again: bool) -> None:
             if not (again and _is_there(c, mine)):
@@ -98,11 +100,11 @@ class RunTable:
     def end(self, run_id: str, state: str, reason: str | None) -> bool:
         """End a running run; of several callers, True for the one that did it.
 
-        Repeated after a lost answer it takes an end like its own for its own.
+        Repeated after a lost answer it knows its own end by its mark.
         """
-        end = {"state": state, "reason": reason}
+        end = {"state": state, "reason": reason, "mark": uuid.uuid4().hex}
         is_running = sa.and_(runs.c.run_id == run_id, runs.c.state == RUNNING)
-        mine = sa.and_(runs.c.run_id == run_id, runs.c.state == state)
+        mine = sa.and_(runs.c.run_id == run_id, runs.c.mark == end["mark"])
         change = sa.update(runs).where(is_running).values(**end, end_s=database_now())
 
         def work(c: sa.Connection, again: bool) -> bool:

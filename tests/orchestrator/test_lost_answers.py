@@ -69,7 +69,7 @@ def test_a_run_of_somebody_who_was_quicker_is_not_taken_for_ones_own(make_ledger
         def both(c: sa.Connection) -> None:
             work(c)
             earlier = sa.update(tables.runs).where(tables.runs.c.run_id == "another")
-            c.execute(earlier.values(start_s=tables.runs.c.start_s - 1))
+            c.execute(earlier.values(mark="somebody's"))
             work(c)
 
         return write(both)

@@ -76,7 +76,7 @@ def test_a_failing_trial_keeps_its_cause():
 
     summary = search(objective, n_trials=3, progress=False)
     assert summary.counts == {"COMPLETE": 2, "FAIL": 1}
-    assert summary.trials[1].system_attrs[CAUSE] == "raised KeyError: 'units'"
+    assert summary.trials[1].system_attrs[CAUSE] == "raised KeyError: 'units' (test_search.py, line 74)"
 
 
 def test_pruned_trials_count_as_finished():

@@ -98,6 +98,12 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
           returned has them. Otherwise it is untrained.
         - ``seed`` of the study; ``run_dir``: where the run writes. ``draw``: its report, "all" (with PNGs),
           "html" or "none".
+        - ``checkpoint``: write one into the trial's folder after each epoch: a trial whose process died, or
+          whose run was interrupted, goes on at its last epoch. ``max_epochs`` counts in total. Carried is
+          what Lightning's own checkpoints hold (weights, optimizers, schedulers, loops, the ``state_dict``
+          of callbacks), the history and the best epoch so far; data are shuffled anew, and loggers go on in
+          a folder of their own. The file goes when the trial is finished. Without effect on a search in
+          memory.
         - ``tune_callbacks``: called as f(study, trial) after each trial; ``max_retries``: how often a trial
           whose process died is tried again; ``show_progress_bar`` on standard error.
         - ``catch``, ``gc_after_trial``: of Optuna, for old code. Any exception fails its trial alone.

@@ -11,6 +11,7 @@ from bigdl.nano.automl.hpo.lazy import Build, Lazy
 from bigdl.nano.automl.hpo.parameter import Parameter
 from bigdl.nano.automl.hpo.values import TrialValues
 from bigdl.nano.automl.pytorch.data import LightningData
+from bigdl.nano.automl.search.checkpoints import Checkpoint, checkpoint_of, continued
 from bigdl.nano.automl.search.targets import Targets
 from bigdl.nano.automl.search.weights import FOLDER, TemporaryFolder, keep_if_best
 from bigdl.nano.pytorch.recipe import TrainerRecipe
@@ -43,13 +44,14 @@ class LightningObjective:
     input_sample: Any
     collects: bool  # garbage after each trial, also in the caller's process
     keeper: TemporaryFolder
+    checkpoints: bool = False
 
     def __post_init__(self) -> None:
         """Its name for people, as a function has one: the model's, and what is optimised."""
         object.__setattr__(self, "__qualname__", f"{self.name}: {', '.join(self.targets.metrics)}")
 
     def __call__(self, trial: optuna.Trial) -> Any:
-        """Train one version; the value of each target."""
+        """Train one version, or go on with it; the value of each target."""
         from bigdl.nano.automl.pytorch.conditions import own_signals, prepare_worker, quiet, release
         from bigdl.nano.automl.pytorch.trial_trainer import TrialFolder
 
@@ -57,14 +59,17 @@ class LightningObjective:
         if run_dir is not None:  # in a process of the search's own
             prepare_worker()
         folder = TrialFolder(run_dir, trial.number)
-        try:
-            with quiet(), own_signals():
-                training = _Training(self, trial, folder)
-                scores = training.scores()
-                is_large = self.collects or training.is_large
-                del training
-        finally:
-            folder.remove_empty()
+        with checkpoint_of(trial, self.checkpoints) as checkpoint:
+
+            def train(begun: Path | None) -> tuple[tuple[float, ...], bool]:
+                training = _Training(self, trial, folder, checkpoint, begun)
+                return training.scores(), self.collects or training.is_large
+
+            try:
+                with quiet(), own_signals():
+                    scores, is_large = continued(checkpoint, train)
+            finally:
+                folder.remove_empty()
         release(everywhere=is_large)
         return scores if len(scores) > 1 else scores[0]
 
@@ -78,10 +83,18 @@ class LightningObjective:
 
 
 class _Training:
-    """One trial: its model, its trainer and what comes of them."""
+    """One trial: its model, its trainer and what comes of them. ``begun``: the checkpoint to go on from."""
 
-    def __init__(self, objective: LightningObjective, trial: optuna.Trial, folder: Any) -> None:
+    def __init__(
+        self,
+        objective: LightningObjective,
+        trial: optuna.Trial,
+        folder: Any,
+        checkpoint: Checkpoint | None,
+        begun: Path | None,
+    ) -> None:
         self.objective, self.trial, self.folder = objective, trial, folder
+        self.checkpoint, self.begun = checkpoint, begun
         self.build = Build(TrialValues(trial), objective.definitions)
         self.model = self.build.resolve(objective.model)
 
@@ -106,6 +119,7 @@ class _Training:
 
     def _train(self) -> tuple[tuple[float, ...], Callable[[], list[Any]]]:
         """The values of the metrics that are logged, and the weights of the epoch that counts."""
+        from bigdl.nano.automl.pytorch.checkpoints import Checkpoints
         from bigdl.nano.automl.pytorch.conditions import Threads, prepare_in_turn
         from bigdl.nano.automl.pytorch.state import packed, state_of
         from bigdl.nano.automl.pytorch.trial_trainer import make_trainer
@@ -116,13 +130,17 @@ class _Training:
         watch = Watch(self.trial, objective.logged, reports, objective.prunes, objective.keeps_best)
         threads = Threads()
         run_dir = self.trial.study.run_dir  # type: ignore[attr-defined]
-        ours = [watch, threads] if run_dir is not None else [watch]
+        checkpoints = Checkpoints(self.checkpoint, watch) if self.checkpoint is not None else None
+        ours = [watch, *([threads] if run_dir is not None else []), *([checkpoints] if checkpoints else [])]
         self.trainer = make_trainer(objective.trainer, self.trial, self.folder, objective.max_epochs, ours)
         try:
             data = objective.data.for_trial(self.build)
             if run_dir is not None:
                 prepare_in_turn(run_dir, self.model, data.get("datamodule"))
-            self.trainer.fit(self.model, **data)
+            if checkpoints is None:
+                self.trainer.fit(self.model, **data)
+            else:
+                checkpoints.fit(self.trainer, self.model, data, self.begun)
         finally:
             threads.restore()
             watch.followed.store()

@@ -21,6 +21,7 @@ from bigdl.nano.automl.pytorch.module import LazyModule, require_module
 from bigdl.nano.automl.pytorch.objective import LATENCY, LightningObjective
 from bigdl.nano.automl.pytorch.state import load_weights
 from bigdl.nano.automl.pytorch.trial_trainer import require_one_process
+from bigdl.nano.automl.search.checkpoints import remove_leftovers
 from bigdl.nano.automl.search.options import SearchOptions, split_arguments
 from bigdl.nano.automl.search.searched import Searched, folders_of_weights, study_to_use
 from bigdl.nano.automl.search.targets import Targets, choose_directions, metric_names
@@ -117,6 +118,7 @@ def search(request: Request, trainer: TrainerRecipe, earlier: LightningSearched 
         input_sample=_checked_sample(request.input_sample),
         collects=options.gc_after_trial,
         keeper=keeper,
+        checkpoints=options.checkpoint,
     )
     summary = orchestrator.search(
         objective,
@@ -125,6 +127,8 @@ def search(request: Request, trainer: TrainerRecipe, earlier: LightningSearched 
         **where,
         **options.for_orchestrator(request.n_parallels, definitions),
     )
+    if options.checkpoint:
+        remove_leftovers(summary)
     folders = folders_of_weights(summary, keeper, earlier if request.resume else None, options.keep_best)
     return LightningSearched(
         summary=summary,

@@ -35,7 +35,7 @@ class Watch(pl.Callback):  # type: ignore[misc]
         self._seen: dict[str, Any] = {}  # the objects that hold the values, by name: a new one is news
         self._by_batch: dict[str, float] = {}  # logged by the last batch of the epoch
         self._is_validated = False  # in this epoch
-        self._n_validations = 0
+        self.n_validations = 0
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Lightning begins."""
@@ -54,7 +54,7 @@ class Watch(pl.Callback):  # type: ignore[misc]
         if trainer.sanity_checking:
             self._news(trainer)
             return
-        self._n_validations += 1
+        self.n_validations += 1
         self._is_validated = True
         self.followed.epoch_ended(self._news(trainer))
         self._validated_state = None
@@ -80,12 +80,16 @@ class Watch(pl.Callback):  # type: ignore[misc]
         """Another epoch begins: what the model has logged at the very end of the one before is there now."""
         if not self.followed.logs:
             return
-        self.followed.add(self._news(trainer))
-        if self._n_validations or not trainer.enable_validation:
+        self.logged_late(trainer)
+        if self.n_validations or not trainer.enable_validation:
             self._require_metrics()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """The last epoch is over."""
+        self.logged_late(trainer)
+
+    def logged_late(self, trainer: Any) -> None:
+        """Take in what was logged when the epoch had been reported."""
         if self.followed.logs:
             self.followed.add(self._news(trainer))
 

@@ -40,8 +40,11 @@ class SearchOptions:
     run_dir: str | Path | None = None
     draw: Literal["all", "html", "none"] = "all"
     max_retries: int = 3
+    checkpoint: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.checkpoint, bool):
+            raise TypeError(f"checkpoint is {self.checkpoint!r}; it must be True or False.")
         if self.n_trials is None and self.timeout is None:
             raise ValueError("A search needs an end: give n_trials, timeout (seconds), or both.")
 

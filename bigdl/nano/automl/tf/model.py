@@ -116,6 +116,12 @@ class SearchableModel:
         - ``keep_best``: keep the weights of the best trial, for ``fit`` and ``evaluate`` to begin with.
         - ``seed`` of the study; ``run_dir``: where the run writes. ``draw``: its report, "all" (with PNGs),
           "html" or "none".
+        - ``checkpoint``: write one into the trial's folder after each epoch: a trial whose process died, or
+          whose run was interrupted, goes on at its last epoch. ``epochs`` counts in total. Carried are the
+          weights, optimizers with their schedules, the history, and what EarlyStopping, ReduceLROnPlateau
+          and ModelCheckpoint have counted; other callbacks, and attributes of a model that are no variables,
+          begin anew. Data are shuffled anew, those of a ``tf.data.Dataset`` as it does by itself, from its
+          beginning. The file goes when the trial is finished. Without effect on a search in memory.
         - ``tune_callbacks``: called as f(study, trial) after each trial; ``max_retries``: how often a trial
           whose process died is tried again; ``show_progress_bar`` on standard error.
         - ``catch``, ``gc_after_trial``: of Optuna, for old code. Any exception fails its trial alone, and

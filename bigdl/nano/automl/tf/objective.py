@@ -14,6 +14,7 @@ from bigdl.nano.automl.hpo.lazy import Lazy
 from bigdl.nano.automl.hpo.objects import Arguments
 from bigdl.nano.automl.hpo.parameter import Parameter
 from bigdl.nano.automl.hpo.values import TrialValues
+from bigdl.nano.automl.search.checkpoints import Checkpoint, checkpoint_of, continued
 from bigdl.nano.automl.search.targets import Targets
 from bigdl.nano.automl.search.weights import FOLDER, TemporaryFolder, keep_if_best
 from bigdl.nano.automl.tf.build import KerasBuild
@@ -47,13 +48,19 @@ class KerasObjective:
     verbose: Any
     keeper: TemporaryFolder
     settings: KerasSettings
+    checkpoints: bool = False
 
     def __post_init__(self) -> None:
         """Its name for people, as a function has one: the model's, and what is optimised."""
         object.__setattr__(self, "__qualname__", f"{self.name}: {', '.join(self.targets.metrics)}")
 
     def __call__(self, trial: optuna.Trial) -> Any:
-        """Train one version; the value of each target metric."""
+        """Train one version, or go on with it; the value of each target metric."""
+        with checkpoint_of(trial, self.checkpoints) as checkpoint:
+            return continued(checkpoint, lambda begun: self._train(trial, checkpoint, begun))
+
+    def _train(self, trial: optuna.Trial, checkpoint: Checkpoint | None, begun: Path | None) -> Any:
+        """``begun``: the checkpoint to go on from."""
         import keras
 
         from bigdl.nano.automl.tf.watching import Watch
@@ -66,10 +73,17 @@ class KerasObjective:
         model, fitting = self._model(build), build.resolve(self.fitting)
         watch = Watch(trial, self.targets, self.prunes, self.keeps_best)
         followed = watch.followed
+        callbacks = [*self._callbacks(trial, build), watch]
+        if checkpoint is not None:
+            from bigdl.nano.automl.tf.checkpoints import Checkpoints
+
+            checkpoints = Checkpoints(checkpoint, followed, callbacks[:-1])
+            callbacks.append(checkpoints)
+            if begun is not None:
+                fitting["initial_epoch"] = checkpoints.restore(begun, model, self.data.sample())
         try:
             model.fit(
-                **{"verbose": self._verbose(trial), **self.data.arguments(), **fitting},
-                callbacks=[*self._callbacks(trial, build), watch],
+                **{"verbose": self._verbose(trial), **self.data.arguments(), **fitting}, callbacks=callbacks
             )
         finally:
             followed.store()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from bigdl.nano.automl.hpo.lazy import Lazy
 from bigdl.nano.automl.hpo.objects import Arguments
 from bigdl.nano.automl.hpo.parameter import Parameter
 from bigdl.nano.automl.hpo.sharing import last_definitions, warn_of_shared_names
+from bigdl.nano.automl.search.checkpoints import remove_leftovers
 from bigdl.nano.automl.search.options import SearchOptions, split_arguments
 from bigdl.nano.automl.search.searched import (
     cause_of_failures,
@@ -61,6 +63,8 @@ def search(subject: Subject, request: Request, earlier: KerasSearched | None) ->
     import orchestrator
 
     options, fit = split_arguments(request.others, subject.kind.fit, _WORDS, _SEE)  # type: ignore[attr-defined]
+    if options.checkpoint:
+        _require_initial_epoch(subject.kind)
     where = study_to_use(request.resume, options, earlier, subject.name)
     callbacks = _callbacks(fit.pop("callbacks", None))
     verbose = fit.pop("verbose", None)
@@ -85,6 +89,7 @@ def search(subject: Subject, request: Request, earlier: KerasSearched | None) ->
         verbose,
         keeper,
         KerasSettings.now(),
+        options.checkpoint,
     )
     summary = orchestrator.search(
         objective,
@@ -93,6 +98,8 @@ def search(subject: Subject, request: Request, earlier: KerasSearched | None) ->
         **where,
         **options.for_orchestrator(request.n_parallels, definitions),
     )
+    if options.checkpoint:
+        remove_leftovers(summary)
     folders = folders_of_weights(summary, keeper, earlier if request.resume else None, options.keep_best)
     cause = cause_of_failures(summary)
     if cause is not None:
@@ -105,6 +112,16 @@ def search(subject: Subject, request: Request, earlier: KerasSearched | None) ->
         fitting=fitting,
         sample=data.sample(),
     )
+
+
+def _require_initial_epoch(kind: Any) -> None:
+    parameters = inspect.signature(kind.fit).parameters
+    takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    if "initial_epoch" not in parameters and not takes_all:
+        raise ValueError(
+            f"checkpoint=True: {kind.__name__}.fit takes no initial_epoch, so no training can go on with it; "
+            "give it that argument of keras.Model.fit, or leave out checkpoint."
+        )
 
 
 def _callbacks(given: Any) -> Callbacks:
