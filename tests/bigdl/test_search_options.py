@@ -92,3 +92,19 @@ def test_a_grid_may_name_choices_without_their_suffix():
 def test_more_processes_than_cores_are_a_request_and_not_a_mistake():
     assert SearchOptions(n_trials=1).for_orchestrator(1000, [])["oversubscribe"]
     assert not SearchOptions(n_trials=1).for_orchestrator(1, [])["oversubscribe"]
+
+
+@pytest.mark.parametrize(
+    ("given", "keywords"),
+    [
+        ({"trial_timeout": 5}, {"trial_timeout_s": 5}),
+        ({"trial_memory": 800}, {"trial_memory_mib": 800}),
+        ({"isolate": True}, {"isolate": True}),
+        ({"trials_per_worker": 4}, {"trials_per_worker": 4}),
+    ],
+)
+def test_limits_of_a_trial_go_to_the_orchestrator_and_need_processes(given, keywords):
+    options = SearchOptions(n_trials=1, **given)
+    assert options.needs_processes
+    assert options.for_orchestrator(1, []).items() >= keywords.items()
+    assert not SearchOptions(n_trials=1).needs_processes

@@ -104,8 +104,11 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
           of callbacks), the history and the best epoch so far; data are shuffled anew, and loggers go on in
           a folder of their own. The file goes when the trial is finished. Without effect on a search in
           memory.
-        - ``tune_callbacks``: called as f(study, trial) after each trial; ``max_retries``: how often a trial
-          whose process died is tried again; ``show_progress_bar`` on standard error.
+        - ``tune_callbacks``: called as f(study, trial) after each trial; ``show_progress_bar`` on standard
+          error.
+        - ``trial_timeout`` (seconds) and ``trial_memory`` (MiB) end and fail a trial that takes more;
+          ``max_retries``: how often a trial is tried again whose process or node was lost; ``isolate``: every
+          trial in a process of its own; ``trials_per_worker``: a new process after so many.
         - ``catch``, ``gc_after_trial``: of Optuna, for old code. Any exception fails its trial alone.
 
         A trial has a trainer of its own with the arguments of this one: copies of its callbacks, in which

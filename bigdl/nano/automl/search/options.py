@@ -40,6 +40,10 @@ class SearchOptions:
     run_dir: str | Path | None = None
     draw: Literal["all", "html", "none"] = "all"
     max_retries: int = 3
+    trial_timeout: float | None = None  # seconds
+    trial_memory: float | None = None  # MiB
+    isolate: bool = False
+    trials_per_worker: int | None = None
     checkpoint: bool = False
 
     def __post_init__(self) -> None:
@@ -47,6 +51,12 @@ class SearchOptions:
             raise TypeError(f"checkpoint is {self.checkpoint!r}; it must be True or False.")
         if self.n_trials is None and self.timeout is None:
             raise ValueError("A search needs an end: give n_trials, timeout (seconds), or both.")
+
+    @property
+    def needs_processes(self) -> bool:
+        """Whether the trials cannot run in the caller's own process, whatever ``n_parallels`` is."""
+        limits = (self.trial_timeout, self.trial_memory, self.trials_per_worker)
+        return self.run_dir is not None or self.isolate or any(limit is not None for limit in limits)
 
     @property
     def prunes(self) -> bool:
@@ -80,6 +90,10 @@ class SearchOptions:
             "run_dir": self.run_dir,
             "draw": self.draw,
             "max_retries": self.max_retries,
+            "trial_timeout_s": self.trial_timeout,
+            "trial_memory_mib": self.trial_memory,
+            "isolate": self.isolate,
+            "trials_per_worker": self.trials_per_worker,
         }
 
 

@@ -97,9 +97,9 @@ def study_to_use(resume: bool, options: SearchOptions, earlier: Searched | None,
     return {"storage": storage, "study_name": options.study_name or known, "resume": True}
 
 
-def stays_here(n_parallels: Any, where: Mapping[str, Any]) -> bool:
+def stays_here(n_parallels: Any, where: Mapping[str, Any], options: SearchOptions) -> bool:
     """Whether no other process needs what is searched: the trials run in this one."""
-    return bool(n_parallels == 1) and where["storage"] is None
+    return bool(n_parallels == 1) and where["storage"] is None and not options.needs_processes
 
 
 def folders_of_weights(

@@ -122,8 +122,11 @@ class SearchableModel:
           and ModelCheckpoint have counted; other callbacks, and attributes of a model that are no variables,
           begin anew. Data are shuffled anew, those of a ``tf.data.Dataset`` as it does by itself, from its
           beginning. The file goes when the trial is finished. Without effect on a search in memory.
-        - ``tune_callbacks``: called as f(study, trial) after each trial; ``max_retries``: how often a trial
-          whose process died is tried again; ``show_progress_bar`` on standard error.
+        - ``tune_callbacks``: called as f(study, trial) after each trial; ``show_progress_bar`` on standard
+          error.
+        - ``trial_timeout`` (seconds) and ``trial_memory`` (MiB) end and fail a trial that takes more;
+          ``max_retries``: how often a trial is tried again whose process or node was lost; ``isolate``: every
+          trial in a process of its own; ``trials_per_worker``: a new process after so many.
         - ``catch``, ``gc_after_trial``: of Optuna, for old code. Any exception fails its trial alone, and
           garbage is collected after each trial; what TensorFlow keeps goes with a worker process.
 

@@ -72,7 +72,7 @@ def search(subject: Subject, request: Request, earlier: KerasSearched | None) ->
     recipes = _recipes(subject, fitting, callbacks)
     warn_of_shared_names(*recipes)
     definitions = last_definitions(*recipes)
-    _require_sendable(data, request.n_parallels, where)
+    _require_sendable(data, request.n_parallels, where, options)
     targets = _targets(subject, request, options, data, definitions, callbacks)
     keeper = earlier.keeper if request.resume and earlier is not None else TemporaryFolder()
     objective = KerasObjective(
@@ -160,8 +160,10 @@ def _recipes(subject: Subject, fitting: Arguments, callbacks: Callbacks) -> list
     return [subject.recipe, subject.compiling, fitting, *lazy]
 
 
-def _require_sendable(data: FitData, n_parallels: Any, where: Mapping[str, Any]) -> None:
-    if stays_here(n_parallels, where):
+def _require_sendable(
+    data: FitData, n_parallels: Any, where: Mapping[str, Any], options: SearchOptions
+) -> None:
+    if stays_here(n_parallels, where, options):
         return
     unsendable = data.unsendable()
     if unsendable:
