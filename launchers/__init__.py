@@ -5,7 +5,7 @@ Knows nothing of trials, studies or frameworks. Imports `affinity` and the stand
 
 from .allocation import allocation_id
 from .confinement import Confinement, read_confinement
-from .descent import descendants, kill_all
+from .descent import descendants, families, kill_all
 from .environment import worker_environment
 from .errors import LauncherError, RankError, SpawnError
 from .lifeline import Warden
@@ -25,6 +25,7 @@ __all__ = [
     "allocation_id",
     "descendants",
     "describe_exit",
+    "families",
     "kill_all",
     "read_confinement",
     "read_rank",

@@ -9,10 +9,10 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["MARK", "descendants", "kill_all", "kill_marked", "marked"]
+__all__ = ["MARK", "descendants", "families", "kill_all", "kill_marked", "marked"]
 
 MARK = "NANO_HPO_WORKER"  # environment variable: one value for a worker and all that it starts
 PROC = Path("/proc")
@@ -22,7 +22,15 @@ ROUND_S = 0.01
 
 def descendants(pid: int) -> list[int]:
     """The children of a process, their children and so on, without itself; empty when it has gone."""
-    return list(_children(pid)) if _lists_children(pid) else _by_parents(pid)
+    return families((pid,))[pid]
+
+
+def families(pids: Iterable[int]) -> dict[int, list[int]]:
+    """The descendants of each process, by one look at all processes of the machine at most."""
+    if _lists_children(os.getpid()):
+        return {pid: list(_children(pid)) for pid in pids}
+    children = _children_of_all()
+    return {pid: _below(pid, children) for pid in pids}
 
 
 def _lists_children(pid: int) -> bool:
@@ -37,19 +45,23 @@ def _children(pid: int) -> Iterator[int]:
             yield from _children(child)
 
 
-def _by_parents(pid: int) -> list[int]:
+def _children_of_all() -> Mapping[int, list[int]]:
     """By asking every process for its parent."""
     children: dict[int, list[int]] = defaultdict(list)
     for one in _numbers(PROC):
         parent = _text(PROC / f"{one}/stat").rpartition(")")[2].split()[1:2]
         if parent:
             children[int(parent[0])].append(one)
+    return children
+
+
+def _below(pid: int, children: Mapping[int, list[int]]) -> list[int]:
     found: list[int] = []
     waiting = [pid]
     while waiting:
-        below = children.pop(waiting.pop(), [])
-        found += below
-        waiting += below
+        nearest = children.get(waiting.pop(), [])
+        found += nearest
+        waiting += nearest
     return found
 
 

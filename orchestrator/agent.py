@@ -339,10 +339,8 @@ class Agent:
 
     def _enforce_limits(self) -> None:
         """Tell a worker to end whose trial has taken too long or too much."""
-        for worker in self._workers:
-            verdict = self._limits.broken_by(worker) if worker.verdict is None else None
-            if verdict is not None:
-                worker.terminate(verdict, _CATCH_S)
+        for worker, verdict in self._limits.broken_by(self._workers):
+            worker.terminate(verdict, _CATCH_S)
 
     def _end_workers(self, grace_s: float) -> None:
         """End what still runs; their trials are released."""

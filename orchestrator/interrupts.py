@@ -17,6 +17,14 @@ class WorkerEnded(BaseException):
     """
 
 
+_told = False
+
+
+def was_told() -> bool:
+    """Whether this process was told to end: an objective may have caught it; no other trial is to begin."""
+    return _told
+
+
 def obey() -> None:
     """Raise ``WorkerEnded`` on the first SIGTERM; later ones change nothing. Forked children die as usual."""
     signal.signal(signal.SIGTERM, _raise)
@@ -24,6 +32,8 @@ def obey() -> None:
 
 
 def _raise(_number: int, _frame: FrameType | None) -> None:
+    global _told
+    _told = True
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise WorkerEnded
 

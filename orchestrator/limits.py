@@ -1,16 +1,20 @@
-"""What a trial may take: its limits and a look at its worker in, the limit that it breaks out."""
+"""What a trial may take: limits and the workers of an agent in; those whose trial breaks one out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from launchers import descendants
+from launchers import families
 from orchestrator.causes import Cause
 from orchestrator.spec import RunSpec
 
 if TYPE_CHECKING:
     from orchestrator.slot_worker import SlotWorker
+
+_MEMORY_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class Verdict:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limits:
     """Of every trial: seconds from its claim, and memory of the worker with all that it has started.
 
@@ -30,34 +34,41 @@ class Limits:
 
     timeout_s: float | None
     memory_mib: float | None
+    _next_look_s: float = field(default=0.0, init=False)
 
     @classmethod
     def of(cls, spec: RunSpec) -> Limits:
         """The limits that a run sets."""
         return cls(spec.trial_timeout_s, spec.trial_memory_mib)
 
-    def broken_by(self, worker: SlotWorker) -> Verdict | None:
-        """The limit that the trial of a worker has broken by now."""
-        trial = worker.trial
-        if trial is None or worker.process is None:
-            return None
-        if self.timeout_s is not None and trial.ran_s > self.timeout_s:
-            return Verdict(Cause.TIMED_OUT, f"it ran for more than {self.timeout_s:g} s")
-        if self.memory_mib is None:
-            return None
-        rss_mib = tree_rss_mib(worker.process.pid)
-        worker.saw_memory(rss_mib)
-        if rss_mib > self.memory_mib:
-            return Verdict(Cause.OVER_MEMORY, f"it took {rss_mib:.0f} MiB of {self.memory_mib:g} MiB")
-        return None
+    def broken_by(self, workers: Iterable[SlotWorker]) -> Iterator[tuple[SlotWorker, Verdict]]:
+        """Those whose trial breaks a limit, each with the limit; who was told to end is not looked at."""
+        at_trials = [one for one in workers if one.trial is not None and one.verdict is None]
+        yield from self._too_long(at_trials)
+        yield from self._too_large([one for one in at_trials if one.verdict is None])
 
+    def _too_long(self, workers: Sequence[SlotWorker]) -> Iterator[tuple[SlotWorker, Verdict]]:
+        if self.timeout_s is None:
+            return
+        for worker in workers:
+            if worker.trial is not None and worker.trial.ran_s > self.timeout_s:
+                yield worker, Verdict(Cause.TIMED_OUT, f"it ran for more than {self.timeout_s:g} s")
 
-def tree_rss_mib(pid: int) -> float:
-    """Resident memory of a process and its descendants, in MiB; pages that they share count for each."""
-    return sum(map(_rss_mib, (pid, *descendants(pid))))
+    def _too_large(self, workers: Sequence[SlotWorker]) -> Iterator[tuple[SlotWorker, Verdict]]:
+        if self.memory_mib is None or not workers or time.monotonic() < self._next_look_s:
+            return
+        self._next_look_s = time.monotonic() + _MEMORY_LOOK_S
+        pids = {worker.process.pid: worker for worker in workers if worker.process is not None}
+        for pid, below in families(pids).items():
+            mib = sum(map(_rss_mib, (pid, *below)))
+            pids[pid].saw_memory(mib)
+            if mib > self.memory_mib:
+                detail = f"it took {mib:.0f} MiB of {self.memory_mib:g} MiB"
+                yield pids[pid], Verdict(Cause.OVER_MEMORY, detail)
 
 
 def _rss_mib(pid: int) -> float:
+    """Resident memory; pages that processes share count for each."""
     import psutil
 
     try:

@@ -28,12 +28,13 @@ class Settlement:
         """Empty the slot. An open attempt of it is given back, or released when the run ends."""
         told = worker.clear(returncode)
         left = self.run.attempts.open_attempt(self.run.agent_id, worker.slot.index)
-        why = worker.verdict or cause_of_death(returncode, self.oom, worker.peak_rss_mib)
+        death = cause_of_death(returncode, self.oom, worker.peak_rss_mib)
         if left is None:
             if worker.verdict is None and returncode != 0 and not is_ending:
                 self.view.lost(worker.slot.index, None, worker.last_exit)
             return
         worker.n_lost += 1
+        why = worker.verdict if worker.verdict and worker.judged in (None, left.token) else death
         loss = self._loss(worker, returncode, why, told if told and told.token == left.token else None)
         if is_ending and not loss.is_own_fault:
             self.run.attempts.release(left.token, left.trial_id, loss)

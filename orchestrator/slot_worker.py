@@ -95,6 +95,7 @@ class SlotWorker:
     retry_at_s: float = 0.0
     kill_at_s: float | None = None  # it was told to end, or has said its last word
     verdict: Verdict | None = None  # why it was told to end
+    judged: str | None = None  # the token of the attempt that this was for; None: whatever it is at
     busy_s: float = 0.0
     first_start_s: float | None = None
     last_end_s: float | None = None
@@ -128,7 +129,8 @@ class SlotWorker:
         finally:
             os.close(reads)
             os.close(writes)
-        self.wire, self.trial, self.kill_at_s, self.verdict = wire, None, None, None
+        self.wire, self.trial = wire, None
+        self.kill_at_s = self.verdict = self.judged = None
         self.peak_rss_mib, self.inherited_rss_mib = None, (peak_rss_mib() or 0.0) * _ROUGHLY
         self.is_ready = self.has_order = False
         self.first_start_s = self.first_start_s or time.monotonic()
@@ -141,9 +143,13 @@ class SlotWorker:
         self.wire.send("work", **order.as_json())
 
     def terminate(self, verdict: Verdict, grace_s: float) -> None:
-        """Tell the worker to end, in a way that Python code can catch; it is killed after ``grace_s``."""
+        """Tell the worker to end, in a way that Python code can catch; it is killed after ``grace_s``.
+
+        The verdict is on the trial that it is at, not on another one.
+        """
         if self.process is not None and self.verdict is None:
             self.verdict, self.kill_at_s = verdict, time.monotonic() + grace_s
+            self.judged = self.trial.token if self.trial is not None else None
             self.process.terminate()
 
     def could_not_start(self, why: str) -> None:

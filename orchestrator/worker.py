@@ -80,7 +80,7 @@ def _work(order: WorkOrder, objective: Objective, tools: Tools, wire: Channel) -
         is_storage = isinstance(error, StorageError) or is_storage_failure(error)
         return STORAGE_FAILED if is_storage else 1
     telling.observed()
-    wire.send("done", stop_run=study.stop_requested, is_renewed=is_renewed)
+    wire.send("done", stop_run=study.stop_requested, is_renewed=is_renewed or interrupts.was_told())
     return DONE
 
 
@@ -101,13 +101,15 @@ def _shielded(objective: Objective, strays: Strays) -> Objective:
             if os.getpid() != worker:
                 os._exit(0)
             if n_ended := strays.end():
-                log.warning("Trial %d has left %d processes running; they were ended.", trial.number, n_ended)
+                log.warning(
+                    "Trial %d has left processes running (%d); they were ended.", trial.number, n_ended
+                )
 
     return shielded
 
 
 class _Permission:
-    """Whether to go on: the agent lives and has not said stop."""
+    """Whether to go on: the agent lives, and has neither said stop nor told this process to end."""
 
     def __init__(self, wire: Channel) -> None:
         self._wire = wire
@@ -116,7 +118,7 @@ class _Permission:
     def __call__(self) -> bool:
         heard = self._wire.pending()
         self._is_withdrawn |= self._wire.closed or any(message.kind == "stop" for message in heard)
-        return not self._is_withdrawn
+        return not self._is_withdrawn and not interrupts.was_told()
 
 
 class _Telling:

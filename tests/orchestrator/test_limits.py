@@ -46,7 +46,9 @@ def hoards(trial):
     return 0.0
 
 def litters(trial):
-    shell = subprocess.Popen("sleep 600 & setsid sleep 600 & wait", shell=True)
+    command = "sleep 600 & setsid sleep 600 & echo; wait"
+    shell = subprocess.Popen(command, shell=True, stdout=subprocess.PIPE)
+    shell.stdout.readline()
     Path(f"child-{trial.number}").write_text(f"{shell.pid}\\n")
     return 0.0
 
@@ -149,7 +151,7 @@ def test_nothing_that_a_trial_has_started_outlives_it(jobs):
     for number in range(3):
         assert is_gone(int((jobs.cwd / f"child-{number}").read_text()))
     log = (jobs.cwd / "run/logs/rank0-slot0.log").read_text()
-    assert "Trial 0 has left 3 processes running; they were ended." in log
+    assert "Trial 0 has left processes running (3); they were ended." in log
 
 
 def test_a_process_that_a_trial_has_forked_is_no_second_worker(jobs):
@@ -288,3 +290,28 @@ def test_a_run_all_of_whose_first_trials_kill_their_workers_stops(cli):
     assert done.code == 1
     assert "5 trials all failed alike (killed by a signal: SIGSEGV (segmentation fault))" in done.err
     assert done.json["counts"] == {"FAIL": 5}
+
+
+CATCHES = """
+import time
+from orchestrator import WorkerEnded
+
+def objective(trial):
+    try:
+        if trial.number == 0:
+            time.sleep(600)
+    except WorkerEnded:
+        return 5.0
+    return 1.0
+"""
+
+
+def test_a_trial_that_catches_its_end_may_return_and_no_other_begins_in_its_process(cli):
+    (cli.cwd / "catches.py").write_text(CATCHES)
+    words = ("-n", 3, "--trial-timeout", 1, "--draw", "none", "--json", "--run-dir", "run")
+    done = cli("run", "catches.py", *words)
+    assert done.code == 0, done.err
+    assert done.json["counts"] == {"COMPLETE": 3}
+    assert done.json["attempts"] == {"n": 3, "causes": {"returned": 3}}
+    trials = cli("trials", "--json", "--storage", f"sqlite:///{cli.cwd}/run/study.db").json
+    assert [trial["values"] for trial in trials] == [[5.0], [1.0], [1.0]]
