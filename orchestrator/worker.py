@@ -101,9 +101,7 @@ def _shielded(objective: Objective, strays: Strays) -> Objective:
             if os.getpid() != worker:
                 os._exit(0)
             if n_ended := strays.end():
-                log.warning(
-                    "Trial %d has left processes running (%d); they were ended.", trial.number, n_ended
-                )
+                log.warning("Trial %d has left processes running; %d were ended.", trial.number, n_ended)
 
     return shielded
 

@@ -151,7 +151,7 @@ def test_nothing_that_a_trial_has_started_outlives_it(jobs):
     for number in range(3):
         assert is_gone(int((jobs.cwd / f"child-{number}").read_text()))
     log = (jobs.cwd / "run/logs/rank0-slot0.log").read_text()
-    assert "Trial 0 has left processes running (3); they were ended." in log
+    assert "Trial 0 has left processes running; 3 were ended." in log
 
 
 def test_a_process_that_a_trial_has_forked_is_no_second_worker(jobs):
