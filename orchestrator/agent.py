@@ -323,10 +323,12 @@ class Agent:
                 worker.process.end(0.0)
 
     def _obey_signals(self) -> None:
-        if self._stops.count >= 1 and self._ending is None:
+        if self._stops.count >= 1 and self._grace_until_s is None:
             self._grace_until_s = time.monotonic() + self._spec.grace_s
             self._view.note(f"Stopping: running trials have {self._spec.grace_s:g} s. Again: stop at once.")
             self._stop(Ending(STOPPED, self._stops.reason))
+            for worker in self._workers:
+                worker.hurry()
         if self._stops.count >= 2:
             self._grace_until_s = time.monotonic()
 

@@ -51,6 +51,7 @@ def search_here(
         following = _Following(spec, view, stops)
         following.tally.begin(0, run.best())
         study, storage = open_run_study(_order(spec, run), tools, following, run.database)
+        study.was_interrupted = lambda: stops.count > 0
         try:
             callbacks = tools.get("callbacks", ())
             run_trials(study, storage, objective, run.seed, following, following.may_go_on, callbacks)

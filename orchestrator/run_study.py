@@ -31,12 +31,12 @@ class RunStudy(optuna.Study):
     stop_requested = False
     run_dir: Path | None = None
     seed = 0  # of the study: a trial draws its streams from it and its number
-    goes_on: Callable[[], bool] = staticmethod(lambda: True)
+    was_interrupted: Callable[[], bool] = staticmethod(lambda: False)
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the run is being stopped: the trial at hand has seconds to finish or to checkpoint."""
-        return not self.goes_on()
+        """Whether somebody stops the run: the trial at hand has seconds to finish or to checkpoint."""
+        return self.was_interrupted()
 
     def stop(self) -> None:
         """Begin no further trial in this run."""

@@ -161,6 +161,11 @@ class SlotWorker:
         if self.wire is not None:
             self.wire.send("stop")
 
+    def hurry(self) -> None:
+        """Tell the worker's trial that it has a few seconds left."""
+        if self.wire is not None:
+            self.wire.send("hurry")
+
     def messages(self) -> list[Message]:
         """What the worker has said since; the slot's picture of it is brought up to date."""
         if self.wire is None or self.wire.closed:

@@ -89,7 +89,6 @@ def run_trials(
     trial stays claimed, to be given back by the agent.
     """
     after, n_run = Callbacks(callbacks, events.noted), 0
-    study.goes_on = may_go_on
     while may_go_on() and not study.stop_requested:
         if n_run == max_trials:
             return True

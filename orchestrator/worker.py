@@ -72,6 +72,7 @@ def _work(order: WorkOrder, objective: Objective, tools: Tools, wire: Channel) -
         telling.observed()
         callbacks = tools.get("callbacks", ())
         goes_on = _Permission(wire)
+        study.was_interrupted = goes_on.is_interrupted
         is_renewed = run_trials(
             study, storage, objective, order.seed, telling, goes_on, callbacks, order.max_trials
         )
@@ -111,12 +112,19 @@ class _Permission:
 
     def __init__(self, wire: Channel) -> None:
         self._wire = wire
-        self._is_withdrawn = False
+        self._heard: set[str] = set()
 
     def __call__(self) -> bool:
-        heard = self._wire.pending()
-        self._is_withdrawn |= self._wire.closed or any(message.kind == "stop" for message in heard)
-        return not self._is_withdrawn and not interrupts.was_told()
+        self._listen()
+        return "stop" not in self._heard and not self._wire.closed and not interrupts.was_told()
+
+    def is_interrupted(self) -> bool:
+        """Whether the trial at hand has a few seconds left."""
+        self._listen()
+        return "hurry" in self._heard
+
+    def _listen(self) -> None:
+        self._heard |= {message.kind for message in self._wire.pending()}
 
 
 class _Telling:

@@ -315,3 +315,15 @@ def test_a_trial_that_catches_its_end_may_return_and_no_other_begins_in_its_proc
     assert done.json["attempts"] == {"n": 3, "causes": {"returned": 3}}
     trials = cli("trials", "--json", "--storage", f"sqlite:///{cli.cwd}/run/study.db").json
     assert [trial["values"] for trial in trials] == [[5.0], [1.0], [1.0]]
+
+
+def test_a_run_whose_time_is_over_and_whose_trial_goes_on_is_stopped_by_a_signal(jobs):
+    words = ("-n", 3, "--timeout", 1, "--grace", 1, "--draw", "none", "--json", "--run-dir", "run")
+    process = jobs.start("run", "trials.py:waits", *words)
+    wait_for(jobs.cwd / "began-0", process)
+    time.sleep(2.0)
+    assert not (jobs.cwd / "heard-0").exists()  # its time is its own
+    process.send_signal(signal.SIGTERM)
+    wait_for(jobs.cwd / "heard-0", process)
+    out, err = process.communicate(timeout=240)
+    assert json.loads(out)["counts"] == {"WAITING": 1}, err
