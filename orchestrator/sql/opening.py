@@ -46,10 +46,11 @@ _HINTS: dict[object, str] = {
 def open_database(url: str, patience: Patience | None = None, *, creates: bool = True) -> Database:
     """Connect, create Optuna's tables and ours where they are missing; ``patience`` is for what comes after.
 
-    With ``creates`` off, which is for reading, nothing is created and no right to do so is needed. Raises
-    ``StorageError`` in one line, with the URL masked, when that is not possible.
+    With ``creates`` off, which is for reading, nothing is created and no right to do so is needed; only tables
+    that an earlier version of ours has made get the columns that came since. Raises ``StorageError`` in one
+    line, with the URL masked, when that is not possible.
     """
-    rdb = _explained(url, lambda: _with_tables(url) if creates else _connected(url, creates=False))
+    rdb = _explained(url, lambda: _with_tables(url) if creates else _as_it_is(url))
     return Database(url, rdb.engine, patience)
 
 
@@ -93,6 +94,19 @@ def _connected(url: str, creates: bool) -> RDBStorage:
             return RDBStorage(template, engine_kwargs=way.arguments, skip_table_creation=not creates)
         except optuna.exceptions.StorageInternalError as error:  # it hides what the database said
             raise error.__cause__ or error from None
+
+
+def _as_it_is(url: str) -> RDBStorage:
+    """Optuna's storage of a database that is there, with our own tables as this version reads them."""
+    rdb = _connected(url, creates=False)
+    try:
+        _add_columns(rdb.engine)
+    except exc.DBAPIError as error:
+        if lacks_right(error):
+            raise StorageError(_refusal_to_create(url)) from None
+        if not _is_made_meanwhile(error):
+            raise
+    return rdb
 
 
 def _with_tables(url: str) -> RDBStorage:

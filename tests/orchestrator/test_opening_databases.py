@@ -7,6 +7,8 @@ import sys
 import time
 
 import optuna
+import pytest
+import sqlalchemy as sa
 
 from orchestrator import open_storage
 from tests.orchestrator.test_foreign_servers import name_of
@@ -72,3 +74,18 @@ def test_a_port_beside_localhost_is_explained(cli):
     assert done.code == 2
     assert "write 127.0.0.1" in done.err
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", ["report", "run"])
+def test_tables_of_an_earlier_version_get_the_columns_that_came_since(cli, storage_url, verb):
+    place = ("--storage", storage_url, "--study-name", "s", "--draw", "none")
+    assert cli("run", "job.py:every_third_fails", "-n", 4, *place).code == 0
+    engine = sa.create_engine(storage_url)
+    with engine.begin() as connection:
+        for table, column in (("nano_runs", "mark"), ("nano_attempts", "detail"), ("nano_attempts", "cpu_s")):
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+    engine.dispose()
+    more = ("job.py:empty", "-n", 2, "--resume") if verb == "run" else ()
+    done = cli(verb, *more, *place, "--json")
+    assert (done.code, done.json["n_trials"]) == (0, 6 if verb == "run" else 4), done.err
+    assert cli("trials", "--failed", "--json", *place[:4]).json[0]["detail"] == ""
