@@ -46,9 +46,9 @@ _HINTS: dict[object, str] = {
 def open_database(url: str, patience: Patience | None = None, *, creates: bool = True) -> Database:
     """Connect, create Optuna's tables and ours where they are missing; ``patience`` is for what comes after.
 
-    With ``creates`` off, which is for reading, nothing is created and no right to do so is needed; only tables
-    that an earlier version of ours has made get the columns that came since. Raises ``StorageError`` in one
-    line, with the URL masked, when that is not possible.
+    With ``creates`` off, which is for reading, nothing is created and no right to do so is needed; only
+    tables that an earlier version of ours has made get the columns that came since. Raises ``StorageError``
+    in one line, with the URL masked, when that is not possible.
     """
     rdb = _explained(url, lambda: _with_tables(url) if creates else _as_it_is(url))
     return Database(url, rdb.engine, patience)
