@@ -24,7 +24,7 @@ from typing import IO
 
 from affinity import Binding, bind_command
 
-from .descent import MARK, kill_marked
+from .descent import MARK, descendants, kill_all, kill_marked
 from .errors import LauncherError, SpawnError
 from .lifeline import new_mark
 
@@ -198,9 +198,11 @@ class WorkerProcess:
                 os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill the worker and its process group; does nothing once it has been reaped."""
+        """Kill the worker, its group and all that descends from it; does nothing once it has been reaped."""
         if self._popen.returncode is None:
+            started = descendants(self.pid)
             _kill_group(self.pid)
+            kill_all(started)
 
     def end(self, grace_s: float = 5.0) -> int:
         """End it: SIGTERM, `grace_s` seconds to obey, SIGKILL to the group; returns the worker's return code.

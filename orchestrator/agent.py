@@ -35,6 +35,7 @@ from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
 from orchestrator.tally import Tally
 
 _BEAT_S = 5.0
+_HANG_S = 2.0  # later than its beat: then the database has hung
 _HOLD_S = 1.0  # how long a worker may hold parameters back
 _TICK_S = 0.25
 _IDLE_TICK_S = 1.0  # how often an agent without work looks whether the others are done
@@ -71,6 +72,7 @@ class Agent:
         self._grace_until_s: float | None = None
         self._deadline_s: float | None = None
         self._beat_at_s = 0.0
+        self._answered_s = 0.0  # when the database did last, but for trials of workers
         self._is_database_away = False
         self._no_ticket_left = False
         self._look_at_s = 0.0
@@ -116,7 +118,9 @@ class Agent:
         if self._spec.timeout_s is not None:
             self._deadline_s = time.monotonic() + self._spec.timeout_s
         run.free_the_dead(self._spec.max_retries)
-        self._beat_at_s = time.monotonic() + _BEAT_S
+        run.free_strangers()
+        self._answered_s = time.monotonic()
+        self._beat_at_s = self._answered_s + _BEAT_S
 
     # The loop
 
@@ -252,7 +256,18 @@ class Agent:
             self._say_that_it_is_away(error)
             return False
         self._is_database_away = False
+        self._excuse_waiting()
         return True
+
+    def _excuse_waiting(self) -> None:
+        """The database answers: what it took since it did last, if that is long, is no trial's own time."""
+        now_s = time.monotonic()
+        silent_s = now_s - self._answered_s
+        if silent_s > _BEAT_S + _HANG_S:
+            for worker in self._workers:
+                if worker.trial is not None:
+                    worker.trial.waited_s += min(silent_s, now_s - worker.trial.since_s)
+        self._answered_s = now_s
 
     def _say_that_it_is_away(self, error: DBAPIError) -> None:
         if not self._is_database_away:
@@ -340,8 +355,16 @@ class Agent:
             self._end_workers(0.0 if self._stops.count > 1 else _CATCH_S)
 
     def _enforce_limits(self) -> None:
-        """Tell a worker to end whose trial has taken too long or too much."""
-        for worker, verdict in self._limits.broken_by(self._workers):
+        """Tell a worker to end whose trial has taken too long or too much.
+
+        Too long only while the database answers: one that hangs holds the trials up.
+        """
+        broken = list(self._limits.broken_by(self._workers))
+        if any(why.cause is Cause.TIMED_OUT for _, why in broken):
+            if not self._hastily(self._look_around):
+                return
+            broken = list(self._limits.broken_by(self._workers))  # some may be excused now
+        for worker, verdict in broken:
             worker.terminate(verdict, _CATCH_S)
 
     def _end_workers(self, grace_s: float) -> None:

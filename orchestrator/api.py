@@ -129,8 +129,8 @@ def search(
         trial_timeout_s: seconds after which a trial is ended and failed: first by an exception in its main
             thread (``orchestrator.interrupts.WorkerEnded``), five seconds later by killing its process and
             all that it has started.
-        trial_memory_mib: resident memory in MiB of a trial's process with all that it has started (pages
-            that they share count for each); above it the trial is ended likewise.
+        trial_memory_mib: resident memory in MiB of a trial's process with all that it has started (of pages
+            that they share each its part); above it the trial is ended likewise.
         isolate: every trial in a process of its own (``trials_per_worker=1``), started anew: a fork would
             not do, since TensorFlow, JAX, CUDA and OpenMP break in the children of a process that has used
             them. It costs the import of the objective's libraries for each trial.

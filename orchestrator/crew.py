@@ -65,15 +65,16 @@ class Crew:
         messages = worker.messages()
         if worker.process is None:
             return News(worker, messages, None)
-        lingers = worker.is_done and worker.is_overdue()
         if worker.is_overdue():
             worker.process.kill()
         if worker.wire is not None and worker.wire.closed:
             self._forget([worker.wire.read_fd])  # else the end of the pipe would wake us for ever
+        is_late = worker.is_overdue()
         returncode = worker.process.poll()
         if returncode is None:
             return News(worker, messages, None)
-        return self._last_news(worker, messages, 0 if lingers else returncode)
+        said = worker.said_status if is_late else None
+        return self._last_news(worker, messages, returncode if said is None else said)
 
     def _last_news(self, worker: SlotWorker, messages: Sequence[Message], returncode: int) -> News:
         assert worker.process is not None

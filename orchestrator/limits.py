@@ -60,15 +60,27 @@ class Limits:
         self._next_look_s = time.monotonic() + _MEMORY_LOOK_S
         pids = {worker.process.pid: worker for worker in workers if worker.process is not None}
         for pid, below in families(pids).items():
-            mib = sum(map(_rss_mib, (pid, *below)))
+            if sum(map(_rss_mib, (pid, *below))) <= self.memory_mib:
+                continue
+            mib = sum(map(_own_mib, (pid, *below)))
             pids[pid].saw_memory(mib)
             if mib > self.memory_mib:
                 detail = f"it took {mib:.0f} MiB of {self.memory_mib:g} MiB"
                 yield pids[pid], Verdict(Cause.OVER_MEMORY, detail)
 
 
+def _own_mib(pid: int) -> float:
+    """Resident memory, of pages that processes share its part (PSS); where that is not told, all of them."""
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).memory_full_info().pss / 2**20)
+    except (psutil.Error, AttributeError):
+        return _rss_mib(pid)
+
+
 def _rss_mib(pid: int) -> float:
-    """Resident memory; pages that processes share count for each."""
+    """Resident memory; pages that processes share count for each. Quick to ask."""
     import psutil
 
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from dataclasses import dataclass
 
 from affinity import read_oom_kills
@@ -10,6 +11,7 @@ from launchers import describe_exit
 from orchestrator.causes import Cause
 from orchestrator.limits import Verdict
 
+_RECENT_S = 5.0  # workers that are killed for memory together are heard of together
 STORAGE_FAILED = 75  # the exit status of a worker that the database left alone (EX_TEMPFAIL, sysexits.h)
 
 
@@ -21,11 +23,20 @@ class OomWatch:
     """
 
     _seen: int | None = None
+    _unexplained: int = 0
+    _risen_s: float = 0.0
 
     def look(self) -> bool:
-        """Look, at the beginning and whenever a worker was killed."""
-        before, self._seen = self._seen, read_oom_kills()
-        return before is not None and self._seen is not None and self._seen > before
+        """Look, at the beginning and whenever a worker was killed; one kill explains one worker."""
+        now, before_s = read_oom_kills(), time.monotonic() - _RECENT_S
+        if self._risen_s < before_s:
+            self._unexplained = 0
+        if now is not None and self._seen is not None and now > self._seen:
+            self._unexplained, self._risen_s = self._unexplained + now - self._seen, time.monotonic()
+        self._seen = now
+        is_explained = self._unexplained > 0
+        self._unexplained -= is_explained
+        return is_explained
 
 
 def cause_of_death(returncode: int, oom: OomWatch, peak_rss_mib: float | None) -> Verdict:

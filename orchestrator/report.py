@@ -190,8 +190,7 @@ def _slot(slot: SlotRecord) -> dict[str, Any]:
 def _failures(summary: Summary) -> dict[str, Any]:
     """Attempts that went wrong, and failed trials of which no attempt is known."""
     bad = summary.failures()
-    known = {attempt.trial_number for attempt in summary.attempts}
-    foreign = [t for t in summary.trials if t.state.name == "FAIL" and t.number not in known]
+    foreign = summary.unexplained()
     rows = [_attempt(attempt) for attempt in bad]
     rows += [{"cause": "failed", "trial": trial.number, "attempt": None} for trial in foreign]
     causes = Counter(attempt.cause for attempt in bad if attempt.cause is not None)

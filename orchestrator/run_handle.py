@@ -110,6 +110,20 @@ class RunHandle:
                 for token, trial_id in held.get(agent.agent_id, ()):
                     self.attempts.give_back(token, trial_id, loss, max_retries)
 
+    def free_strangers(self) -> None:
+        """Let trials wait for anybody that agents of other runs on the study hold, who have died here.
+
+        Their runs may be gone on with or not; what has become of agents of other hosts is not known.
+        """
+        for other in self.runs.of_study(self.study_id):
+            run_id = other.record.run_id
+            if run_id == self.run_id or other.record.state != RUNNING:
+                continue
+            dead = {a.agent_id: a for a in self.runs.agents_of(run_id) if _died_here(a)}
+            for agent_id, token, trial_id in self.attempts.open_attempts(run_id):
+                if agent_id in dead:
+                    self.attempts.release(token, trial_id, _loss_of(dead[agent_id]))
+
     def _look(self) -> tuple[list[StoredAgent], dict[str, list[tuple[str, int]]]]:
         """The other agents of the run, and the open attempts (token, trial) of each."""
         held: dict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -136,6 +150,11 @@ class RunHandle:
         if agent.process.is_here():
             return not agent.process.is_alive()
         return self.watch.is_silent(agent.agent_id)
+
+
+def _died_here(agent: StoredAgent) -> bool:
+    process = agent.process
+    return process.rebooted_away() or (process.is_here() and not process.is_alive())
 
 
 def _loss_of(agent: StoredAgent) -> Loss:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.causes import Cause
 from orchestrator.launch import Launch
 from orchestrator.limits import Verdict
 from orchestrator.post_mortem import OomWatch, cause_of_death
@@ -34,12 +35,18 @@ class Settlement:
                 self.view.lost(worker.slot.index, None, worker.last_exit)
             return
         worker.n_lost += 1
-        why = worker.verdict if worker.verdict and worker.judged in (None, left.token) else death
+        why = self._verdict(worker, left) or death
         loss = self._loss(worker, returncode, why, told if told and told.token == left.token else None)
         if is_ending and not loss.is_own_fault:
             self.run.attempts.release(left.token, left.trial_id, loss)
         else:
             self._give_back(worker, left, loss)
+
+    def _verdict(self, worker: SlotWorker, left: OpenAttempt) -> Verdict | None:
+        """Why we have ended the worker; another trial that it was at by then has nothing to do with that."""
+        if worker.verdict is None or worker.judged in (None, left.token):
+            return worker.verdict
+        return Verdict(Cause.RELEASED, "its worker was ended for another trial")
 
     def _loss(self, worker: SlotWorker, returncode: int, why: Verdict, trial: RunningTrial | None) -> Loss:
         share_mib, peak_mib = self.launch.share.slot_memory_mib, worker.peak_rss_mib

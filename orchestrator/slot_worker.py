@@ -86,7 +86,7 @@ class SlotWorker:
     wire: Channel | None = None
     is_ready: bool = False
     has_order: bool = False
-    is_done: bool = False  # it has said its last word
+    said_status: int | None = None  # its exit status by its last word
     trial: RunningTrial | None = None
     n_trials: int = 0
     n_lost: int = 0
@@ -130,7 +130,7 @@ class SlotWorker:
             os.close(reads)
             os.close(writes)
         self.wire, self.trial = wire, None
-        self.kill_at_s = self.verdict = self.judged = None
+        self.kill_at_s = self.verdict = self.judged = self.said_status = None
         self.peak_rss_mib, self.inherited_rss_mib = None, (peak_rss_mib() or 0.0) * _ROUGHLY
         self.is_ready = self.has_order = False
         self.first_start_s = self.first_start_s or time.monotonic()
@@ -150,6 +150,8 @@ class SlotWorker:
         if self.process is not None and self.verdict is None:
             self.verdict, self.kill_at_s = verdict, time.monotonic() + grace_s
             self.judged = self.trial.token if self.trial is not None else None
+            if self.wire is not None:
+                self.wire.send("end")  # the objective may have put a handler of its own on the signal
             self.process.terminate()
 
     def could_not_start(self, why: str) -> None:
@@ -202,7 +204,9 @@ class SlotWorker:
             case "observed":
                 self.seen = data
             case "done":
-                self.is_done, self.kill_at_s = True, time.monotonic() + _LINGER_S
+                self.said_status, self.kill_at_s = 0, time.monotonic() + _LINGER_S
+            case "leaving":
+                self.said_status, self.kill_at_s = data["status"], time.monotonic() + _LINGER_S
 
     def saw_memory(self, rss_mib: float | None) -> None:
         """The worker, with all that it has started, takes so much, or has taken it."""
@@ -227,7 +231,7 @@ class SlotWorker:
             self.wire = None
         self.last_end_s = time.monotonic()
         self.last_exit = describe_exit(returncode)
-        self.is_ready = self.has_order = self.is_done = False
+        self.is_ready = self.has_order = False
         if self.verdict is None and (returncode != 0 or lost is not None):
             self._has_died(self.last_exit)
         return lost

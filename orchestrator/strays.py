@@ -6,6 +6,7 @@ adopts those that have lost their parent (prctl(2), PR_SET_CHILD_SUBREAPER).
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from launchers import descendants, kill_all
 
 _ADOPT = 36  # PR_SET_CHILD_SUBREAPER, <linux/prctl.h>
 _OBEY_S = 1.0  # between SIGTERM and SIGKILL
+_PATIENCE_S = 3.0  # for all of it: something may start others as fast, or belong to somebody else
 _LOOK_S = 0.01
 _TRACKERS = (  # of Python's and joblib's shared resources: they serve the process, not a trial
     ("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
@@ -25,33 +27,45 @@ _TRACKERS = (  # of Python's and joblib's shared resources: they serve the proce
     ("loky.backend.resource_tracker", "_resource_tracker", "_pid"),
 )
 _POOL = b"loky"  # in the command line of joblib's pool, which the next trial takes up
+_POOLS = (  # of processes that the next trial takes up as well, while somebody holds them
+    ("multiprocessing.pool", "Pool", "_pool"),
+    ("concurrent.futures.process", "ProcessPoolExecutor", "_processes"),
+)
 
 
 class Strays:
-    """Ends what trials have left running; what was there before the first trial stays."""
+    """Ends what trials have left running; what was there before the first trial stays.
+
+    Pools of processes that are kept for the next trial (joblib's, ``multiprocessing``'s, those of
+    ``concurrent.futures``) stay too: they go with this process.
+    """
 
     def __init__(self) -> None:
         _adopt_orphans()
         self._kept = frozenset(descendants(os.getpid())) if _has_children() else frozenset()
+        self.are_left = False  # some could not be ended: this process should be, by its agent
 
     def end(self) -> int:
         """End them, first by SIGTERM, and say how many there were."""
         if not _has_children():
             return 0
-        found = self._found()
+        found, deadline = self._found(), time.monotonic() + _PATIENCE_S
         if found:
             kill_all(found, signal.SIGTERM)
             _wait_for(found, _OBEY_S)
-        while again := self._found():
+        while (again := self._found()) and time.monotonic() < deadline:
             kill_all(again)
             _wait_for(again, _OBEY_S)
+        self.are_left = bool(again)
         return len(found)
 
     def _found(self) -> list[int]:
         """Without zombies, which are laid to rest on the way."""
         kept = self._kept | set(_trackers())
         others = [pid for pid in descendants(os.getpid()) if pid not in kept and not _is_pool(pid)]
-        return [pid for pid in others if not _is_over(pid)]
+        running = [pid for pid in others if not _is_over(pid)]
+        pooled = set(_in_pools()) if running else set()
+        return [pid for pid in running if pid not in pooled]
 
 
 def _adopt_orphans() -> None:
@@ -75,6 +89,19 @@ def _trackers() -> Iterator[int]:
         pid = getattr(getattr(sys.modules.get(module), name, None), field, None)
         if pid is not None:
             yield pid
+
+
+def _in_pools() -> Iterator[int | None]:
+    """The processes of pools that somebody holds."""
+    kinds = [
+        (getattr(sys.modules[module], name), field) for module, name, field in _POOLS if module in sys.modules
+    ]
+    for one in gc.get_objects() if kinds else ():
+        for kind, field in kinds:
+            if isinstance(one, kind):
+                processes = getattr(one, field, None) or ()
+                values = processes.values() if isinstance(processes, dict) else processes
+                yield from [process.pid for process in list(values)]
 
 
 def _is_pool(pid: int) -> bool:

@@ -85,6 +85,11 @@ class Summary:
         """The attempts that somebody may want to look at, in order of their start: failed, or lost."""
         return [one for one in self.attempts if one.cause is not None and one.cause not in SOUND]
 
+    def unexplained(self) -> list[FrozenTrial]:
+        """Failed trials of which no attempt tells why: of plain Optuna, or of an earlier version of ours."""
+        known = {attempt.trial_number for attempt in self.failures()}
+        return [trial for trial in self.trials if trial.state.name == "FAIL" and trial.number not in known]
+
     def tries(self) -> Counter[int]:
         """How often each trial was tried, by its number."""
         return Counter(attempt.trial_number for attempt in self.attempts)

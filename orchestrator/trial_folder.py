@@ -39,11 +39,14 @@ def trial_dir(trial: Trial) -> Path:
     run takes up keeps the folder that it has. For a search in memory, where nothing is tried again, it is a
     temporary folder that goes with the process. Nothing in it is deleted here.
 
-    Raises ``OSError`` when it cannot be made.
+    Where the folder that it had is not to be found (the study was copied, or lay on the disk of a node), it
+    gets a new one, and its checkpoint is forgotten. Raises ``OSError`` when it cannot be made.
     """
     known = _attributes(trial).get(FOLDER)
     if known is not None and Path(known).is_dir():
         return Path(known)
+    if known is not None:
+        _set(trial, CHECKPOINT, None)
     run_dir: Path | None = getattr(trial.study, "run_dir", None)
     name = f"trial-{trial.number:05d}"
     if run_dir is None:
@@ -64,8 +67,13 @@ def mark_checkpoint(trial: Trial, step: int) -> None:
 
 
 def last_checkpoint(trial: Trial) -> int | None:
-    """The step that :func:`mark_checkpoint` was told last, by this attempt or one before; None: none was."""
-    return _attributes(trial).get(CHECKPOINT)
+    """The step that :func:`mark_checkpoint` was told last, by this attempt or one before.
+
+    None: it was told none, or the folder with what was kept is not to be found.
+    """
+    known = _attributes(trial)
+    is_there = FOLDER not in known or Path(known[FOLDER]).is_dir()
+    return known.get(CHECKPOINT) if is_there else None
 
 
 def _attributes(trial: Trial) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from optuna.trial import Trial, TrialState
 from orchestrator.callbacks import Callbacks
 from orchestrator.causes import Cause
 from orchestrator.errors import BudgetSpent
+from orchestrator.interrupts import WorkerEnded
 from orchestrator.meter import cpu_seconds, peak_rss_mib
 from orchestrator.objective import Objective
 from orchestrator.run_study import RunStudy
@@ -175,7 +176,9 @@ def evaluate(objective: Objective, trial: Trial, n_objectives: int) -> TrialOutc
         returned = objective(trial)
     except optuna.TrialPruned:
         return TrialOutcome(TrialState.PRUNED, None, Cause.PRUNED)
-    except (Exception, SystemExit) as error:
+    except (KeyboardInterrupt, WorkerEnded):
+        raise
+    except BaseException as error:  # SystemExit, asyncio.CancelledError: the trial's, and not the worker's
         return _raised(trial, error)
     return _checked(returned, n_objectives, trial.number)
 

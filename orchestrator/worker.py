@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import optuna
+
 from affinity import Binding, differences, format_list, observe
 from orchestrator import interrupts
 from orchestrator.channel import Channel, keep_private
@@ -67,26 +69,38 @@ def _work(order: WorkOrder, objective: Objective, tools: Tools, wire: Channel) -
 
     try:
         telling = _Telling(wire, order.binding)
-        objective = _shielded(objective, Strays())
+        goes_on, strays = _Permission(wire), Strays()
+        objective = _shielded(objective, strays, goes_on)
         study, storage = open_run_study(order, tools, telling)
         telling.observed()
         callbacks = tools.get("callbacks", ())
-        goes_on = _Permission(wire)
         study.was_interrupted = goes_on.is_interrupted
         is_renewed = run_trials(
-            study, storage, objective, order.seed, telling, goes_on, callbacks, order.max_trials
+            study,
+            storage,
+            objective,
+            order.seed,
+            telling,
+            lambda: goes_on() and not strays.are_left,
+            callbacks,
+            order.max_trials,
         )
     except Exception as error:
         traceback.print_exc()
         is_storage = isinstance(error, StorageError) or is_storage_failure(error)
-        return STORAGE_FAILED if is_storage else 1
+        status = STORAGE_FAILED if is_storage else 1
+        wire.send("leaving", status=status)
+        return status
     telling.observed()
-    wire.send("done", stop_run=study.stop_requested, is_renewed=is_renewed or interrupts.was_told())
+    is_renewed |= goes_on.is_ended() or strays.are_left
+    wire.send("done", stop_run=study.stop_requested, is_renewed=is_renewed)
     return DONE
 
 
-def _shielded(objective: Objective, strays: Strays) -> Objective:
+def _shielded(objective: Objective, strays: Strays, goes_on: _Permission) -> Objective:
     """The objective, whose doings end with it.
+
+    What it raises because this process is told to end is no fault of the trial: the agent says what it is.
 
     Nobody interrupts a worker from a keyboard: a KeyboardInterrupt here is the objective's own. A process
     that it has forked ends where the objective does: there is one worker.
@@ -96,8 +110,14 @@ def _shielded(objective: Objective, strays: Strays) -> Objective:
     def shielded(trial: Any) -> Any:
         try:
             return objective(trial)
-        except KeyboardInterrupt as error:
-            raise RuntimeError("the objective raised KeyboardInterrupt") from error
+        except optuna.TrialPruned:
+            raise
+        except BaseException as error:
+            if goes_on.is_ended() and not isinstance(error, interrupts.WorkerEnded):
+                raise interrupts.WorkerEnded from error
+            if isinstance(error, KeyboardInterrupt):
+                raise RuntimeError("the objective raised KeyboardInterrupt") from error
+            raise
         finally:
             if os.getpid() != worker:
                 os._exit(0)
@@ -116,7 +136,12 @@ class _Permission:
 
     def __call__(self) -> bool:
         self._listen()
-        return "stop" not in self._heard and not self._wire.closed and not interrupts.was_told()
+        return "stop" not in self._heard and not self._wire.closed and not self.is_ended()
+
+    def is_ended(self) -> bool:
+        """Whether this process was told to end, whatever an objective has made of the signal."""
+        self._listen()
+        return "end" in self._heard or interrupts.was_told()
 
     def is_interrupted(self) -> bool:
         """Whether the trial at hand has a few seconds left."""

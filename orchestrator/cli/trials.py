@@ -17,7 +17,14 @@ _JSON_HELP = """\
 --json prints a list: of trials with "number", "state", "values", "params", "duration_s", "attempts" (how
 often it was tried) and "cause" (why it failed); with --failed of attempts with "trial", "attempt",
 "trial_state", "cause", "detail", "host", "rank", "slot", "cpus", "pid", "start", "end", "exit_status",
-"peak_rss_mib", "cpu_s" and "log" (in the run directory)."""
+"peak_rss_mib", "cpu_s" and "log" (in the run directory); of a failed trial that no attempt of ours explains
+all is null but "trial", "trial_state" and perhaps "detail"."""
+
+
+_ATTEMPT_KEYS = (
+    *("trial", "attempt", "trial_state", "cause", "detail", "host", "rank", "slot", "cpus", "pid", "start"),
+    *("end", "exit_status", "peak_rss_mib", "cpu_s", "log"),
+)
 
 
 def add_trials(subparsers: Any) -> None:
@@ -112,6 +119,14 @@ def _failures_json(summary: Summary) -> list[dict[str, Any]]:
             "log": one.log,
         }
         for one in summary.failures()
+    ] + [
+        {
+            **dict.fromkeys(_ATTEMPT_KEYS),
+            "trial": trial.number,
+            "trial_state": "FAIL",
+            "detail": _cause(trial),
+        }
+        for trial in summary.unexplained()
     ]
 
 
@@ -131,6 +146,8 @@ def _failures(summary: Summary) -> str:
         )
         for one in summary.failures()
     ]
+    for trial in summary.unexplained():
+        rows.append((str(trial.number), "-", "fail", *"-----", _cause(trial) or "not known: it was not ours"))
     return _table(rows) if len(rows) > 1 else "No attempt has failed or was lost."
 
 

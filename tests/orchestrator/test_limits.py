@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import optuna
 import psutil
 import pytest
 
@@ -327,3 +328,138 @@ def test_a_run_whose_time_is_over_and_whose_trial_goes_on_is_stopped_by_a_signal
     wait_for(jobs.cwd / "heard-0", process)
     out, err = process.communicate(timeout=240)
     assert json.loads(out)["counts"] == {"WAITING": 1}, err
+
+
+ODD = """
+import asyncio, multiprocessing, os, signal, subprocess, time
+
+POOLS = []
+
+def pools(trial):
+    if not POOLS:
+        POOLS.append(multiprocessing.Pool(2))
+    return float(sum(POOLS[0].map(abs, range(4))))
+
+def cancelled(trial):
+    if trial.number == 1:
+        raise asyncio.CancelledError
+    return 0.0
+
+def wraps(trial):
+    try:
+        if trial.number == 1:
+            time.sleep(600)
+    except BaseException as error:
+        raise RuntimeError("training failed") from error
+    return 0.0
+
+def handles(trial):
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    until_s = time.monotonic() + (2.5 if trial.number == 0 else 30)
+    while time.monotonic() < until_s:
+        time.sleep(0.1)
+    return 0.0
+
+def hides(trial):
+    if trial.number == 1:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        child = subprocess.Popen(["env", "-i", "setsid", "sleep", "600"])
+        open("child", "w").write(str(child.pid))
+        time.sleep(600)
+    return 0.0
+
+def shares(trial):
+    hoard = bytearray(150 << 20)
+    hoard[::4096] = b"x" * len(hoard[::4096])
+    children = [os.fork() for _ in range(1)]
+    for _ in range(3):
+        if children[-1]:
+            children.append(os.fork())
+    if not all(children):
+        time.sleep(3)
+        os._exit(0)
+    time.sleep(3)
+    return 0.0
+"""
+
+
+@pytest.fixture
+def odd(cli):
+    (cli.cwd / "odd.py").write_text(ODD)
+
+    def run(name: str, *words: object):
+        return cli("run", f"odd.py:{name}", "-n", 3, "--draw", "none", "--json", "--run-dir", "run", *words)
+
+    run.failures = lambda: failures(cli)
+    run.cwd = cli.cwd
+    return run
+
+
+def test_a_pool_that_trials_share_stays_and_ends_with_the_run(odd):
+    done = odd("pools")
+    assert done.json["counts"] == {"COMPLETE": 3}, done.err
+
+
+def test_an_exception_that_is_no_error_fails_its_trial_and_costs_no_worker(odd):
+    done = odd("cancelled")
+    assert done.json["counts"] == {"COMPLETE": 2, "FAIL": 1}
+    (failed,) = odd.failures()
+    assert (failed["cause"], failed["attempt"]) == ("raised", 1)
+    assert failed["detail"].startswith("CancelledError")
+
+
+def test_what_is_raised_because_the_time_is_over_is_not_the_cause(odd):
+    done = odd("wraps", "--trial-timeout", 1)
+    assert done.json["counts"] == {"COMPLETE": 2, "FAIL": 1}
+    assert [one["cause"] for one in odd.failures()] == ["timed out"]
+
+
+def test_a_handler_of_the_trials_own_saves_no_other_trial_from_beginning(odd):
+    done = odd("handles", "--trial-timeout", 1)
+    assert done.json["counts"] == {"COMPLETE": 1, "FAIL": 2}
+    assert {(one["trial"], one["cause"]) for one in odd.failures()} == {(1, "timed out"), (2, "timed out")}
+
+
+def test_what_hides_from_marks_and_groups_ends_with_a_killed_trial(odd):
+    done = odd("hides", "--trial-timeout", 1)
+    assert done.json["counts"] == {"COMPLETE": 2, "FAIL": 1}
+    assert is_gone(int((odd.cwd / "child").read_text()))
+
+
+def test_memory_that_processes_share_counts_once(odd):
+    done = odd("shares", "--trial-memory", "500M")
+    assert done.json["counts"] == {"COMPLETE": 3}, done.err
+
+
+def test_trials_of_a_run_that_died_here_wait_for_a_new_run(jobs):
+    storage = ("--storage", f"sqlite:///{jobs.cwd}/s.db", "--study-name", "s")
+    process = jobs.start("run", "trials.py:waits", "-n", 3, "--draw", "none", *storage)
+    wait_for(jobs.cwd / "began-0", process)
+    process.kill()
+    process.wait()
+    words = ("-n", 2, "--draw", "none", "--json", "--resume", "--run-dir", "another")
+    done = jobs("run", "trials.py:tells_its_process", *words, *storage)
+    assert done.json["counts"] == {"COMPLETE": 2}, done.err
+    assert done.json["attempts"]["causes"] == {"agent lost": 1, "returned": 2}
+
+
+def test_failed_trials_that_are_not_ours_are_listed_without_a_cause(cli, storage_url):
+    study = optuna.create_study(study_name="s", storage=storage_url)
+    study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
+    cli(
+        "run",
+        "job.py:empty",
+        "-n",
+        1,
+        "--resume",
+        "--storage",
+        storage_url,
+        "--draw",
+        "none",
+        "--study-name",
+        "s",
+    )
+    place = ("--storage", storage_url)
+    (failed,) = cli("trials", "--failed", "--json", *place).json
+    assert (failed["trial"], failed["trial_state"], failed["cause"]) == (0, "FAIL", None)
+    assert "not known: it was not ours" in cli("trials", "--failed", *place).out

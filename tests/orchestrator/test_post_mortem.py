@@ -54,6 +54,14 @@ def test_a_kill_is_for_memory_when_the_kernel_has_killed_meanwhile(kills):
     assert cause_of_death(-signal.SIGKILL, oom, 812.3).cause is Cause.SIGNAL  # that one was by somebody else
 
 
+def test_two_kills_explain_two_workers(kills):
+    oom = OomWatch()
+    oom.look()
+    kills[0] += 2
+    causes = [cause_of_death(-signal.SIGKILL, oom, None).cause for _ in range(3)]
+    assert causes == [Cause.KILLED_FOR_MEMORY, Cause.KILLED_FOR_MEMORY, Cause.SIGNAL]
+
+
 def test_where_the_kernel_tells_nothing_a_kill_is_a_kill(monkeypatch):
     monkeypatch.setattr(post_mortem, "read_oom_kills", lambda: None)
     oom = OomWatch()

@@ -70,3 +70,15 @@ def test_in_memory_each_trial_has_a_folder_of_its_own():
     for _ in range(2):
         search(objective, n_trials=2, progress=False)
     assert len(set(seen.values())) == 4
+
+
+def test_a_checkpoint_whose_folder_is_gone_is_none(tmp_path):
+    study = optuna.create_study()
+    study.run_dir = tmp_path  # type: ignore[attr-defined]
+    trial = study.ask()
+    folder = trial_dir(trial)
+    mark_checkpoint(trial, 3)
+    folder.rename(tmp_path / "away")
+    assert last_checkpoint(trial) is None
+    assert trial_dir(trial) == folder
+    assert last_checkpoint(trial) is None
