@@ -89,7 +89,7 @@ def test_text_that_is_no_unicode_and_values_that_are_no_json_reach_the_files(hos
 def test_a_run_whose_workers_only_die_stops_and_says_so(hostile, name, how):
     done = hostile("run", f"hostile.py:{name}", "-n", 30, "--draw", "none", "--json")
     assert done.code == 1
-    assert "die before they finish a trial" in done.err
+    assert "5 trials all failed alike (" in done.err
     assert how in done.err
     assert sum(done.json["counts"].values()) < 30
     assert "RUNNING" not in done.json["counts"]
