@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -171,3 +172,36 @@ def test_a_study_that_is_deleted_while_its_run_works_ends_the_run_in_one_line(cl
     assert process.returncode == 1
     assert "was deleted" in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+REPORTS = """
+import time
+from pathlib import Path
+
+def objective(trial):
+    Path("began").touch()
+    for step in range(6):
+        time.sleep(0.5)
+        trial.report(float(step), step)
+    return 0.0
+"""
+
+
+def test_what_a_database_hangs_is_not_the_time_of_a_trial(cli, server):
+    (cli.cwd / "reports.py").write_text(REPORTS)
+    words = ("run", "reports.py", "-n", 2, "-p", 2, "--oversubscribe", "--trial-timeout", 6)
+    process = cli.start(*words, "--storage", server.create_database(), "--study-name", "s", "--draw", "none")
+    deadline = time.monotonic() + 120
+    while not (cli.cwd / "began").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    server._process.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(12)
+    finally:
+        server._process.send_signal(signal.SIGCONT)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert "timed out" not in err
+    assert "2/2 finished, 0 running" in err

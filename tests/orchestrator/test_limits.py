@@ -331,7 +331,7 @@ def test_a_run_whose_time_is_over_and_whose_trial_goes_on_is_stopped_by_a_signal
 
 
 ODD = """
-import asyncio, multiprocessing, os, signal, subprocess, time
+import asyncio, multiprocessing, os, signal, subprocess, threading, time
 
 POOLS = []
 
@@ -339,6 +339,15 @@ def pools(trial):
     if not POOLS:
         POOLS.append(multiprocessing.Pool(2))
     return float(sum(POOLS[0].map(abs, range(4))))
+
+def respawns(trial):
+    def again():
+        while True:
+            subprocess.Popen(["sleep", "601.25"]).wait()
+
+    threading.Thread(target=again, daemon=True).start()
+    time.sleep(0.2)
+    return float(os.getpid())
 
 def cancelled(trial):
     if trial.number == 1:
@@ -398,6 +407,14 @@ def odd(cli):
 def test_a_pool_that_trials_share_stays_and_ends_with_the_run(odd):
     done = odd("pools")
     assert done.json["counts"] == {"COMPLETE": 3}, done.err
+
+
+def test_what_comes_back_however_often_it_is_ended_goes_with_its_worker(odd):
+    done = odd("respawns")
+    assert done.json["counts"] == {"COMPLETE": 3}, done.err
+    assert not odd.failures()
+    sleeping = ["sleep", "601.25"]
+    assert not [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == sleeping]
 
 
 def test_an_exception_that_is_no_error_fails_its_trial_and_costs_no_worker(odd):
