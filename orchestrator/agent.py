@@ -16,13 +16,13 @@ from sqlalchemy.exc import DBAPIError
 
 from affinity import Binding
 from launchers import SpawnError
-from orchestrator.causes import Cause
+from orchestrator.causes import Cause, Verdict
 from orchestrator.channel import Message
 from orchestrator.crew import Crew, News
 from orchestrator.errors import ObjectiveError
 from orchestrator.host import this_process
 from orchestrator.launch import Launch
-from orchestrator.limits import Limits, Verdict
+from orchestrator.limits import Limits
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.post_mortem import OomWatch
 from orchestrator.progress import Snapshot, View

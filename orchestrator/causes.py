@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -25,31 +26,27 @@ class Cause(StrEnum):
     FINISHED_ELSEWHERE = "finished elsewhere"  # by a program that is not ours
 
     @property
-    def is_sound(self) -> bool:
-        """Whether nobody needs to look at it."""
-        return self in _SOUND
-
-    @property
     def is_own_fault(self) -> bool:
         """Whether the trial has broken a limit: tried again it would break it again."""
         return self in (Cause.TIMED_OUT, Cause.OVER_MEMORY)
 
-    @property
-    def is_death(self) -> bool:
-        """Whether a worker died over it, and perhaps by it."""
-        return self in _DEATHS
 
-    @property
-    def counts(self) -> bool:
-        """Whether it speaks, if only a little, against the trial: such losses are limited."""
-        return self in _DEATHS or self in (Cause.NODE_LOST, Cause.AGENT_LOST)
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a worker has ended, or is ended by its agent."""
+
+    cause: Cause
+    detail: str
 
 
-_SOUND = (Cause.RETURNED, Cause.PRUNED, Cause.RELEASED, Cause.INTERRUPTED, Cause.PREEMPTED)
-_DEATHS = (Cause.SIGNAL, Cause.EXITED, Cause.KILLED_FOR_MEMORY)
-DEATHS = tuple(map(str, _DEATHS))
-COUNTED = tuple(str(cause) for cause in Cause if cause.counts)
-SOUND = tuple(map(str, _SOUND))
+# By their texts, as the database has them.
+SOUND = tuple(  # nobody needs to look at these
+    map(str, (Cause.RETURNED, Cause.PRUNED, Cause.RELEASED, Cause.INTERRUPTED, Cause.PREEMPTED))
+)
+DEATHS = tuple(  # a worker died over the trial, and perhaps by it
+    map(str, (Cause.SIGNAL, Cause.EXITED, Cause.KILLED_FOR_MEMORY))
+)
+COUNTED = (*DEATHS, str(Cause.NODE_LOST), str(Cause.AGENT_LOST))  # losses of a trial that are limited
 
 
 def described(cause: str, detail: str = "") -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from affinity import Slot
 from launchers import Warden
+from orchestrator.causes import Verdict
 from orchestrator.channel import Message
-from orchestrator.limits import Verdict
 from orchestrator.orders import LoadOrder
 from orchestrator.paths import RunPaths
 from orchestrator.slot_worker import SlotWorker

@@ -5,24 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from launchers import families
-from orchestrator.causes import Cause
+from orchestrator.causes import Cause, Verdict
+from orchestrator.slot_worker import SlotWorker
 from orchestrator.spec import RunSpec
 
-if TYPE_CHECKING:
-    from orchestrator.slot_worker import SlotWorker
-
 _MEMORY_LOOK_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Why a worker is ended by its agent."""
-
-    cause: Cause
-    detail: str
 
 
 @dataclass(slots=True)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from affinity import read_oom_kills
 from launchers import describe_exit
-from orchestrator.causes import Cause
-from orchestrator.limits import Verdict
+from orchestrator.causes import Cause, Verdict
 
 _RECENT_S = 5.0  # workers that are killed for memory together are heard of together
 STORAGE_FAILED = 75  # the exit status of a worker that the database left alone (EX_TEMPFAIL, sysexits.h)

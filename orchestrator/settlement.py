@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.causes import Cause
+from orchestrator.causes import Cause, Verdict
 from orchestrator.launch import Launch
-from orchestrator.limits import Verdict
 from orchestrator.post_mortem import OomWatch, cause_of_death
 from orchestrator.progress import View
 from orchestrator.run_handle import RunHandle

@@ -21,8 +21,8 @@ from launchers import (
     start_worker,
     worker_environment,
 )
+from orchestrator.causes import Verdict
 from orchestrator.channel import Channel, Message, open_wire
-from orchestrator.limits import Verdict
 from orchestrator.meter import peak_rss_mib, rss_mib, used_seconds
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.records import PoolRecord, SlotRecord

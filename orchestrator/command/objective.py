@@ -18,7 +18,8 @@ from orchestrator.command.lines import Lines, shown_line
 from orchestrator.command.program import require_program, study_name_of, words_of
 from orchestrator.command.reports import Reports
 from orchestrator.command.result import message_of_file, values_of_output
-from orchestrator.command.space import Space, space_of
+from orchestrator.command.space import Space
+from orchestrator.command.space_file import space_of
 from orchestrator.command.template import check_template, filled, shown, text_of
 from orchestrator.errors import SpecError
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -52,25 +51,6 @@ class Space:
         """Eight hexadecimal digits that change with the space, and not with the order of its parameters."""
         texts = {name: distribution_to_json(one) for name, one in self.distributions.items()}
         return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def space_of(given: Space | Mapping[str, BaseDistribution] | str | Path) -> Space:
-    """A space, a mapping of Optuna's distributions, or the path of a TOML file, as a space.
-
-    Raises ``SpecError`` when it is none of them, or not a possible one.
-    """
-    from orchestrator.command.space_file import read_space
-
-    if isinstance(given, Space):
-        return given
-    if isinstance(given, str | Path):
-        return read_space(Path(given))
-    if isinstance(given, Mapping):
-        return Space(dict(given))
-    raise SpecError(
-        f"The search space is {given!r}; give the path of a TOML file, or a mapping of names to "
-        "optuna.distributions."
-    )
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:

@@ -37,6 +37,23 @@ _MAX_WHOLE = 2**53  # Optuna stores values as floats, which hold whole numbers u
 _FORMS = "{ low = …, high = … } or a list of choices"
 
 
+def space_of(given: Space | Mapping[str, BaseDistribution] | str | Path) -> Space:
+    """A space, a mapping of Optuna's distributions, or the path of a TOML file, as a space.
+
+    Raises ``SpecError`` when it is none of them, or not a possible one.
+    """
+    if isinstance(given, Space):
+        return given
+    if isinstance(given, str | Path):
+        return read_space(Path(given))
+    if isinstance(given, Mapping):
+        return Space(dict(given))
+    raise SpecError(
+        f"The search space is {given!r}; give the path of a TOML file, or a mapping of names to "
+        "optuna.distributions."
+    )
+
+
 def read_space(path: Path) -> Space:
     """The space that the file describes; ``SpecError`` names file, parameter and rule."""
     tables = _read(path)

@@ -6,7 +6,8 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from orchestrator.command.space import Space, space_of
+from orchestrator.command.space import Space
+from orchestrator.command.space_file import space_of
 from orchestrator.errors import SpecError
 
 GOOD = [
