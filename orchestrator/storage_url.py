@@ -11,7 +11,7 @@ from orchestrator.errors import StorageError
 
 ENVIRONMENT = "NANO_HPO_STORAGE"
 AUTOMATIC = "auto:mysql"
-_SCHEMES = ("sqlite", "mysql", "mariadb", "postgresql")
+_SCHEMES = ("sqlite", "mysql", "mariadb", "postgresql", "relay")
 _FORMS = "sqlite:///FILE, mysql://USER@HOST/DATABASE or postgresql://USER@HOST/DATABASE"
 
 # A password may hold any character, so all is masked from the first colon after the scheme to the last @ of
@@ -60,6 +60,17 @@ def sqlite_url(path: Path) -> str:
     return sa.URL.create("sqlite", database=str(path.resolve())).render_as_string(hide_password=False)
 
 
+def relay_url(file: Path) -> str:
+    """The URL of a database that another process lends: it names the file that says where and how."""
+    return f"relay://{quote(str(file.absolute()))}"
+
+
+def relay_file(url: str) -> Path | None:
+    """The file that a relay's URL names; None for other databases."""
+    scheme, _, rest = url.partition("://")
+    return Path(unquote(rest)) if scheme == "relay" else None
+
+
 def chosen_url(given: str | None, may_be_automatic: bool = False) -> str | None:
     """The storage asked for: the argument, else the environment variable NANO_HPO_STORAGE, else None.
 
@@ -101,6 +112,8 @@ def checked(url: str) -> str:
     if not separator or kind.partition("+")[0] not in _SCHEMES:
         raise StorageError(f"Storage '{_safe_part(url)}' is not a database URL; use {_FORMS}.")
     url = f"{kind}://{rest}"
+    if kind == "relay" and not rest.startswith("/"):
+        raise StorageError(f"Storage '{masked(url)}' needs three slashes: relay:///FILE, an absolute one.")
     if not kind.startswith("sqlite") and not _names_database(rest):
         raise StorageError(f"Storage '{masked(url)}' names no database: {kind}://USER@HOST/DATABASE.")
     if kind.startswith(("mysql", "mariadb")):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from orchestrator.sql.network_fs import network_file_system
 from orchestrator.sql.option_file import read_options
 from orchestrator.sql.tls import driver_arguments, require_cipher, tls_of, without_tls
-from orchestrator.storage_url import option_file, sqlite_path
+from orchestrator.storage_url import option_file, relay_file, sqlite_path
 
 _CONNECT_TIMEOUT_S = 10
 # A server that says nothing for so long is lost, although its machine has not said goodbye. It is the longest
@@ -39,11 +40,15 @@ class Way:
 def way_to(url: str, writes: bool = True) -> Way:
     """The way to the database of ``url``, on one connection.
 
-    With ``writes`` off a SQLite file keeps its journal as it is. A URL that makes no sense raises what
-    SQLAlchemy raises, or ``StorageError``.
+    With ``writes`` off a SQLite file keeps its journal as it is. What another process lends comes as that has
+    opened it; where nobody lends it now, that is a passing ``StorageError``. A URL that makes no sense raises
+    what SQLAlchemy raises, or ``StorageError``.
     """
     if url.startswith("sqlite"):
         return Way(url, _of_sqlite(url, writes))
+    lent = relay_file(url)
+    if lent is not None:
+        return _by_relay(lent)
     way = _to_mysql(url) if url.startswith(("mysql", "mariadb")) else _to_another(url)
     load_driver(way.url)
     return way
@@ -65,6 +70,14 @@ def _to_mysql(url: str) -> Way:
     # No ping before each use: a connection that is gone is noticed by the first statement, which is repeated.
     arguments |= {**_ONE_CONNECTION, "pool_recycle": 3600, "pool_pre_ping": False}
     return Way(parsed.set(query=query).render_as_string(hide_password=False), arguments)
+
+
+def _by_relay(file: Path) -> Way:
+    from orchestrator.relay.dialects import engine_url  # with it all dialects that can be lent
+
+    way = Way(engine_url(file), {**_ONE_CONNECTION, "pool_pre_ping": False})
+    load_driver(way.url)
+    return way
 
 
 def _to_another(url: str) -> Way:

@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 _CREATION_S = 30.0
 _creating = Turn()
+_MYSQL_OR_LENT = ("mysql", "mariadb", "relay")
 # What Optuna's tables (foreign keys, indexes, its migrations) and ours need.
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "INDEX", "REFERENCES")
 OPTUNA_TABLES = (*schema.optuna_tables.tables, "version_info", "alembic_version")
@@ -199,7 +200,7 @@ def missing_tables(connection: sa.Connection) -> list[str]:
 
 def grant_for(connection: sa.Connection, url: str) -> str:
     """The statement that gives this account the rights to create and use the tables."""
-    if not url.startswith(("mysql", "mariadb")):
+    if not url.startswith(_MYSQL_OR_LENT):
         return "GRANT CREATE ON SCHEMA public TO " + str(connection.exec_driver_sql("SELECT user").scalar())
     account, database = connection.exec_driver_sql("SELECT CURRENT_USER(), DATABASE()").one()
     name, _, host = account.rpartition("@")
@@ -235,14 +236,7 @@ def collation_trap(url: str) -> str | None:
     MySQL's and MariaDB's default collations ignore case and accents, and every name is compared by them in
     tables that plain Optuna has created there.
     """
-    if not url.startswith(("mysql", "mariadb")):
-        return None
-    of_names = (
-        "SELECT (SELECT collation_name FROM information_schema.columns "
-        "WHERE table_schema = DATABASE() AND table_name = 'trial_params' AND column_name = 'param_name'), "
-        "DATABASE()"
-    )
-    collation, database = asked(url, lambda c: tuple(c.exec_driver_sql(of_names).one()))
+    collation, database = asked(url, _collation_of_names) if url.startswith(_MYSQL_OR_LENT) else (None, "")
     if collation is None or (collation.startswith("utf8") and collation.endswith("_bin")):
         return None
     made = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
@@ -252,6 +246,19 @@ def collation_trap(url: str) -> str | None:
     )
 
 
+def _collation_of_names(c: sa.Connection) -> tuple[str | None, str]:
+    """By what parameters are compared, if there is a table of them yet; and the name of the database."""
+    if c.dialect.name != "mysql":
+        return None, ""
+    of_names = (
+        "SELECT (SELECT collation_name FROM information_schema.columns "
+        "WHERE table_schema = DATABASE() AND table_name = 'trial_params' AND column_name = 'param_name'), "
+        "DATABASE()"
+    )
+    collation, database = c.exec_driver_sql(of_names).one()
+    return collation, database
+
+
 def _look(url: str, query: sa.Select[Any]) -> list[Any]:
     """The first column of a query, without creating tables or the file of an SQLite database."""
     path = sqlite_path(url)
@@ -259,8 +266,9 @@ def _look(url: str, query: sa.Select[Any]) -> list[Any]:
         return []
 
     def ask(connection: sa.Connection) -> list[Any]:
-        has_studies = sa.inspect(connection).has_table("studies")
-        return list(connection.execute(query).scalars()) if has_studies else []
+        there = sa.inspect(connection)  # somebody may be creating the tables, one after the other
+        is_made = all(there.has_table(table.name) for table in (schema.studies, schema.study_directions))
+        return list(connection.execute(query).scalars()) if is_made else []
 
     return asked(url, ask)
 

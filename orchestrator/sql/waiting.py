@@ -41,7 +41,8 @@ class Connector:
 
     MySQL's drivers take their limits when they connect, so a connection of another pace is closed, and the
     waiting for a lock (``innodb_lock_wait_timeout``) ends before them. SQLite's and PostgreSQL's are set on
-    the connection; a PostgreSQL server that stands still is not noticed. Other drivers wait as they do.
+    the connection; a PostgreSQL server that stands still is not noticed. So is a relay's, which
+    sets the limits of the real connection. Other drivers wait as they do.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -51,6 +52,9 @@ class Connector:
             "sqlite+pysqlite": self._to_sqlite,
             "mysql+mysqldb": self._to_mysql,
             "mysql+pymysql": self._to_mysql,
+            "sqlite+lent_pysqlite": self._by_relay,
+            "mysql+lent_mysqldb": self._by_relay,
+            "mysql+lent_pymysql": self._by_relay,
         }
         name, driver = engine.dialect.name, engine.dialect.driver
         plain = self._to_postgresql if name == "postgresql" else self._to_other
@@ -58,6 +62,8 @@ class Connector:
         if self._way == self._to_mysql:
             sa.event.listen(engine, "do_connect", self._limit_socket)
             sa.event.listen(engine, "connect", self._limit_locks)
+        if self._way == self._by_relay:
+            sa.event.listen(engine, "do_connect", self._limit_answers)
 
     def connect(self, pace: Pace, reads: bool = False) -> sa.Connection:
         """The connection, opened where there is none that will do; ``reads``: on one picture."""
@@ -87,6 +93,17 @@ class Connector:
             self._engine.dispose()
         self._wanted = pace
         return self._engine.connect()
+
+    def _by_relay(self, pace: Pace, reads: bool) -> sa.Connection:
+        self._wanted = pace
+        connection = self._engine.connect()
+        lent: Any = connection.connection.driver_connection
+        lent.wait_s = pace.wait_s
+        return connection
+
+    def _limit_answers(self, dialect: Any, record: Any, arguments: Any, named: dict[str, Any]) -> None:
+        """Before it connects: what SQLAlchemy asks of a new connection takes no longer."""
+        named["wait_s"] = self._wanted.wait_s
 
     def _limit_socket(self, dialect: Any, record: Any, arguments: Any, named: dict[str, Any]) -> None:
         """Before it connects. What the user's URL says holds, unless it is too long for haste."""
