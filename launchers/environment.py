@@ -38,6 +38,8 @@ STRIPPED_PREFIXES: Mapping[str, str] = {
     "HYDRA_": "MPICH's and Intel MPI's process manager",
     "HYDI_": "control socket of Hydra's proxy",
     "MPI_LOCAL": "MPICH's local rank and size",
+    "I_MPI_PIN_INFO": "the CPUs to which Intel MPI bound the agent",
+    "I_MPI_PIN_MAPPING": "the same of all its ranks on this node",
     "MV2_COMM_WORLD_": "MVAPICH's ranks",
     "PALS_": "HPE Cray's launcher: ranks and its socket",
 }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UserError,
     )
     from orchestrator.interrupts import WorkerEnded
+    from orchestrator.ranks import is_rank_zero, rank
     from orchestrator.sampling.flat_tpe import FlatTPESampler
     from orchestrator.storage.study_storage import open_storage
     from orchestrator.summary import Summary
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "CommandObjective": "orchestrator.command.objective",
     "FlatTPESampler": "orchestrator.sampling.flat_tpe",
+    "is_rank_zero": "orchestrator.ranks",
     "last_checkpoint": "orchestrator.trial_folder",
     "mark_checkpoint": "orchestrator.trial_folder",
     "open_storage": "orchestrator.storage.study_storage",
+    "rank": "orchestrator.ranks",
     "search": "orchestrator.api",
     "Summary": "orchestrator.summary",
     "trial_dir": "orchestrator.trial_folder",
@@ -67,9 +70,11 @@ __all__ = [
     "Summary",
     "UserError",
     "WorkerEnded",
+    "is_rank_zero",
     "last_checkpoint",
     "mark_checkpoint",
     "open_storage",
+    "rank",
     "search",
     "trial_dir",
 ]

@@ -7,19 +7,19 @@ awaited; when the agent leaves, nothing of its own is RUNNING any more.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-
-from sqlalchemy.exc import DBAPIError
+from dataclasses import asdict, dataclass, replace
 
 from affinity import Binding
 from launchers import SpawnError
 from orchestrator.causes import Cause, Verdict
 from orchestrator.channel import Message
+from orchestrator.contact import Contact
 from orchestrator.crew import Crew, News
 from orchestrator.errors import ObjectiveError
+from orchestrator.forecast import KEPT
 from orchestrator.host import this_process
 from orchestrator.launch import Launch
 from orchestrator.limits import Limits
@@ -28,15 +28,12 @@ from orchestrator.post_mortem import OomWatch
 from orchestrator.progress import Snapshot, View
 from orchestrator.run_handle import RunHandle
 from orchestrator.settlement import Settlement
-from orchestrator.slot_worker import RunningTrial, SlotWorker
-from orchestrator.sql.failures import is_passing, said
+from orchestrator.slot_worker import SlotWorker
 from orchestrator.stop import StopRequests
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
 from orchestrator.tally import Tally
+from orchestrator.walltime import Walltime
 
-_BEAT_S = 5.0
-_HANG_S = 2.0  # later than its beat: then the database has hung
-_HOLD_S = 1.0  # how long a worker may hold parameters back
 _TICK_S = 0.25
 _IDLE_TICK_S = 1.0  # how often an agent without work looks whether the others are done
 _MAX_DEATHS = 8  # of the workers of one slot in a row, with no trial finished between
@@ -46,34 +43,47 @@ _CATCH_S = 5.0  # between the signal that Python code can catch and the one that
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How this agent's part ended: the run's state as seen from here, and why, for people."""
+    """How this agent's part ended: the run's state as seen from here, and why, for people.
+
+    ``is_out_of_time``: because its allocation, or its walltime, ends; the same command goes on.
+    """
 
     state: str
     reason: str | None = None
+    is_out_of_time: bool = False
 
 
 class Agent:
     """Supervises the workers of this rank. Make one, call :meth:`run` once."""
 
-    def __init__(self, launch: Launch, order: LoadOrder, view: View, stops: StopRequests) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        order: LoadOrder,
+        view: View,
+        stops: StopRequests,
+        lends: Callable[[RunHandle], str],
+    ) -> None:
         self._launch = launch
         self._spec = launch.spec
         self._objective = order.objective
         self._view = view
         self._stops = stops
-        self._crew = Crew(launch.share.slots, launch.rank.index, launch.paths, order, stops)
+        self._lends = lends
+        self._workers_url = ""  # of the database, as the workers reach it: once there is a run
+        self._crew = Crew(launch.share.slots, launch.log_of, order, stops)
         self._workers = self._crew.workers
         self._run: RunHandle | None = None
         self._limits = Limits.of(launch.spec)
+        self._walltime = Walltime(launch.spec, os.environ)
         self._oom = OomWatch()
         self._tally = Tally()
         self._settlement: Settlement | None = None  # once there is a run
+        self._contact: Contact | None = None  # likewise
         self._ending: Ending | None = None  # set: begin no further trial
+        self._hurried: Verdict | None = None  # why running trials have seconds left
         self._grace_until_s: float | None = None
         self._deadline_s: float | None = None
-        self._beat_at_s = 0.0
-        self._answered_s = 0.0  # when the database did last, but for trials of workers
-        self._is_database_away = False
         self._no_ticket_left = False
         self._look_at_s = 0.0
         self._noted: set[str] = set()  # what workers said that people should know
@@ -91,7 +101,8 @@ class Agent:
                 self._supervise()
         finally:
             self._leave()
-        return self._ending or Ending(FINISHED)
+        ending = self._ending or Ending(FINISHED)
+        return replace(ending, is_out_of_time=ending.is_out_of_time and not self._stops.is_ordered)
 
     @property
     def handle(self) -> RunHandle | None:
@@ -112,26 +123,28 @@ class Agent:
 
     def _join(self, run: RunHandle) -> None:
         self._run = run
+        self._workers_url = self._lends(run)
         self._settlement = Settlement(self._launch, run, self._oom, self._tally, self._view)
-        run.database.gives_up = lambda: self._stops.is_over(self._spec.grace_s)
+        run.database.gives_up = lambda: self._stops.is_over(self._spec.grace_s) or self._walltime.is_over()
+        self._walltime.saw(run.attempts.durations_s(run.run_id, KEPT))
         self._tally.begin(run.attempts.counts(run.run_id).get("ended", 0), run.best())
         if self._spec.timeout_s is not None:
             self._deadline_s = time.monotonic() + self._spec.timeout_s
         run.free_the_dead(self._spec.max_retries)
         run.free_strangers()
-        self._answered_s = time.monotonic()
-        self._beat_at_s = self._answered_s + _BEAT_S
+        self._contact = Contact(run, self._workers, self._tally, self._view, self._spec.max_retries)
 
     # The loop
 
     def _supervise(self) -> None:
+        assert self._contact is not None
         while not self._is_done():
             self._give_orders()
             self._wait(self._pause_s())
             self._check_deadlines()
             self._enforce_limits()
-            self._beat()
-            self._keep_params()
+            self._contact.beat()
+            self._contact.keep_params()
             if self._ending is None:
                 self._restart_or_give_up()
             self._view.refresh(self._snapshot())
@@ -174,7 +187,7 @@ class Agent:
         run = self._run
         assert run is not None
         return WorkOrder(
-            storage_url=run.storage_url,
+            storage_url=self._workers_url,
             storage_patience_s=self._spec.storage_patience_s,
             study_name=self._spec.study_name,
             run_id=run.run_id,
@@ -188,6 +201,7 @@ class Agent:
             cpu_model=self._launch.share.topology.cpu_model,
             binding=Binding.of(worker.slot),
             max_trials=self._spec.trials_per_worker,
+            asks=self._walltime.may_end,
             run_dir=self._launch.paths.root,
         )
 
@@ -195,6 +209,7 @@ class Agent:
         """Until a worker speaks or exits, a signal comes, or the time is over; then take in what came."""
         self._take_in(self._crew.listen(timeout_s))
         self._obey_signals()
+        self._mind_the_end()
 
     def _take_in(self, news: Sequence[News]) -> None:
         for one in news:
@@ -209,7 +224,10 @@ class Agent:
                     raise ObjectiveError(message.data["message"])
                 case "unloadable":
                     self._stop(Ending(FAILED, message.data["message"]))
+                case "asks":
+                    self._let_begin_or_stop(worker)
                 case "told":
+                    self._walltime.heard(message.data)
                     self._tally.told(message.data)
                     self._view.told(message.data, worker.slot.index)
                     self._stop_if_all_fail_alike()
@@ -225,60 +243,6 @@ class Agent:
         if text not in self._noted:
             self._noted.add(text)
             self._view.note(text)
-
-    def _beat(self) -> None:
-        if self._run is None or time.monotonic() < self._beat_at_s:
-            return
-        for worker in self._workers:
-            worker.sample_memory()
-        self._hastily(self._look_around)
-        self._beat_at_s = time.monotonic() + _BEAT_S  # now: a database that is away has taken a while
-
-    def _keep_params(self) -> None:
-        """Store parameters that workers have held back for a second, so that other workers see them."""
-        for worker in self._workers:
-            trial = worker.trial
-            if trial is None or time.monotonic() < trial.suggested_s + _HOLD_S or self._is_database_away:
-                continue
-            if self._hastily(partial(_store_suggested, trial)):
-                trial.are_stored(list(trial.suggested))
-
-    def _hastily(self, action: Callable[[RunHandle], None]) -> bool:
-        """Do what can be done later as well, unless the database is away: the loop must not wait for it."""
-        assert self._run is not None
-        try:
-            with self._run.database.hasty():
-                action(self._run)
-        except DBAPIError as error:
-            if not is_passing(error):
-                raise
-            self._run.watch.interrupted()
-            self._say_that_it_is_away(error)
-            return False
-        self._is_database_away = False
-        self._excuse_waiting()
-        return True
-
-    def _excuse_waiting(self) -> None:
-        """The database answers: what it took since it did last, if that is long, is no trial's own time."""
-        now_s = time.monotonic()
-        silent_s = now_s - self._answered_s
-        if silent_s > _BEAT_S + _HANG_S:
-            for worker in self._workers:
-                if worker.trial is not None:
-                    worker.trial.waited_s += min(silent_s, now_s - worker.trial.since_s)
-        self._answered_s = now_s
-
-    def _say_that_it_is_away(self, error: DBAPIError) -> None:
-        if not self._is_database_away:
-            self._view.note(f"The database does not answer ({said(error)}); running trials go on.")
-        self._is_database_away = True
-
-    def _look_around(self, run: RunHandle) -> None:
-        """Say that we live; see what the other agents have done, and whose trials are to be given back."""
-        run.runs.beat(run.agent_id)
-        run.free_the_dead(self._spec.max_retries)
-        self._tally.finished = run.attempts.counts(run.run_id).get("ended", 0)
 
     # Workers
 
@@ -338,14 +302,42 @@ class Agent:
                 worker.process.end(0.0)
 
     def _obey_signals(self) -> None:
-        if self._stops.count >= 1 and self._grace_until_s is None:
-            self._grace_until_s = time.monotonic() + self._spec.grace_s
+        if self._stops.count >= 1 and self._hurried is None:
             self._view.note(f"Stopping: running trials have {self._spec.grace_s:g} s. Again: stop at once.")
-            self._stop(Ending(STOPPED, self._stops.reason))
-            for worker in self._workers:
-                worker.hurry()
+            self._stop(Ending(STOPPED, self._stops.reason, self._stops.is_warned))
+            until_s = time.monotonic() + self._spec.grace_s
+            self._hurry(
+                Verdict(self._stops.cause, self._stops.reason), min(until_s, self._walltime.release_at_s)
+            )
         if self._stops.count >= 2:
             self._grace_until_s = time.monotonic()
+
+    def _mind_the_end(self) -> None:
+        """Of the allocation: before it, running trials are told as by a first signal."""
+        self._walltime.look()
+        if self._hurried is None and self._walltime.is_short():
+            end, until_s = str(self._walltime.end), self._walltime.release_at_s
+            left_s = max(0.0, until_s - time.monotonic())
+            self._view.note(f"Stopping: {end}; running trials have {left_s:.3g} s.")
+            self._stop(Ending(STOPPED, end, is_out_of_time=True))
+            self._hurry(Verdict(Cause.PREEMPTED, end), until_s)
+
+    def _hurry(self, why: Verdict, until_s: float) -> None:
+        """Running trials may finish, or leave a checkpoint, until then."""
+        self._hurried, self._grace_until_s = why, until_s
+        for worker in self._workers:
+            worker.hurry()
+
+    def _let_begin_or_stop(self, worker: SlotWorker) -> None:
+        """A worker asks whether there is time for another trial."""
+        if self._ending is None and not self._walltime.may_begin():
+            why = self._walltime.why_not()
+            self._view.note(f"No further trial begins: {why}.")
+            self._stop(Ending(STOPPED, why, is_out_of_time=True))
+        if self._ending is None:
+            worker.let_begin()
+        else:
+            worker.stop()
 
     def _check_deadlines(self) -> None:
         if self._deadline_s is not None and time.monotonic() > self._deadline_s and self._ending is None:
@@ -361,7 +353,7 @@ class Agent:
         """
         broken = list(self._limits.broken_by(self._workers))
         if any(why.cause is Cause.TIMED_OUT for _, why in broken):
-            if not self._hastily(self._look_around):
+            if self._contact is None or not self._contact.look_around():
                 return
             broken = list(self._limits.broken_by(self._workers))  # some may be excused now
         for worker, verdict in broken:
@@ -369,8 +361,7 @@ class Agent:
 
     def _end_workers(self, grace_s: float) -> None:
         """End what still runs; their trials are released."""
-        asked = self._stops.count > 0
-        why = Verdict(self._stops.cause, self._stops.reason) if asked else Verdict(Cause.RELEASED, "")
+        why = self._hurried or Verdict(Cause.RELEASED, "")
         self._take_in(self._crew.end(why, grace_s))  # all have ended, whatever comes of the database
 
     def _stop_if_all_fail_alike(self) -> None:
@@ -387,6 +378,7 @@ class Agent:
             if self._run is not None:
                 self._say_goodbye(self._run)
         finally:
+            self._walltime.close()
             self._crew.close()
             self._view.close(self._snapshot() if self._run is not None else None)
 
@@ -404,7 +396,3 @@ class Agent:
             n_slots=len(self._workers),
             directions=self._spec.directions,
         )
-
-
-def _store_suggested(trial: RunningTrial, run: RunHandle) -> None:
-    run.attempts.keep_suggested(trial.token, trial.trial_id, trial.suggested)

@@ -5,43 +5,37 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from launchers import Rank, RankError, read_rank
 from orchestrator.command.objective import CommandObjective
 from orchestrator.errors import RunFailed, SpecError
-from orchestrator.launch import Launch, plan
-from orchestrator.machine import Share, read_share, usable_cores
-from orchestrator.objective import Objective, file_objective, name_of, pickled_objective
-from orchestrator.orders import LoadOrder
+from orchestrator.launching import launch_run
+from orchestrator.machine import usable_cores
+from orchestrator.objective import Objective, file_objective, name_of
 from orchestrator.origin import Origin, origin_of, require_same
-from orchestrator.paths import RunPaths
 from orchestrator.progress import Silent, View, view_for_terminal
+from orchestrator.ranks import this_rank
 from orchestrator.results import Draw
-from orchestrator.run import Outcome, execute
-from orchestrator.server.automatic import attend, resolved
+from orchestrator.run import Outcome
+from orchestrator.server.automatic import resolved
 from orchestrator.spec import (
-    MAX_RUN_ID,
     STORAGE_PATIENCE_S,
     Policy,
     RunSpec,
+    Walltime,
     default_study_name,
-    is_text,
 )
-from orchestrator.sql.advice import warnings_about, warnings_about_file
 from orchestrator.storage.runs import FAILED
 from orchestrator.storage_url import chosen_url
 from orchestrator.summary import Summary
-from orchestrator.tools import Tools, check_tools, pickle_tools, tool_name, tools_of
+from orchestrator.tools import Tools, check_tools, tool_name, tools_of
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
-    from orchestrator.launch import Existing
     from orchestrator.tools import Callback
 
 
@@ -50,6 +44,7 @@ def search(
     *,
     n_trials: int | None = None,
     timeout_s: float | None = None,
+    walltime_s: Walltime = "auto",
     n_parallels: int | Literal["auto"] = 1,
     storage: str | None = None,
     study_name: str | None = None,
@@ -67,6 +62,7 @@ def search(
     policy: Policy = "auto",
     oversubscribe: bool = False,
     keep_binding: bool = False,
+    storage_proxy: bool = False,
     max_retries: int = 3,
     grace_s: float = 30.0,
     storage_patience_s: float = STORAGE_PATIENCE_S,
@@ -94,6 +90,10 @@ def search(
         n_trials: the number of finished trials over all processes, exactly. At least one of ``n_trials`` and
             ``timeout_s`` is needed.
         timeout_s: seconds after which no further trial begins.
+        walltime_s: seconds after which this process is ended from outside; ``"auto"``: what Slurm says of its
+            job; ``"none"``: never. No trial begins that will not finish by then, going by the time that 90 %
+            of the completed ones of the run took at most; shortly before, running ones are stopped as by
+            SIGUSR1, and the same call goes on. (In this process: the running trial may finish.)
         n_parallels: processes; ``"auto"`` is one per usable core.
         storage: a database URL; the environment variable NANO_HPO_STORAGE stands in. ``"auto:mysql"`` is a
             private server, its data in ``./nano-hpo-runs/mysql`` (or in DIR of ``"auto:mysql:DIR"``); it is
@@ -118,6 +118,8 @@ def search(
         oversubscribe: allow more processes than cores.
         keep_binding: behind ``mpirun``, use the cores that it bound this rank to; otherwise the ranks of a
             node divide all that ``mpirun`` itself may use.
+        storage_proxy: behind a launcher, only rank 0 reaches the database, and lends it to the other ranks.
+            (A search without ``storage`` on several nodes does so with its SQLite file.)
         max_retries: how often a trial is tried again whose process, agent or node was lost. One over which
             three processes died is failed for good; what a trial raises, or a limit that it breaks, fails it
             at once.
@@ -156,6 +158,7 @@ def search(
         study_name=study_name or (origin.study_name if origin else _study_name(objective)),
         n_trials=n_trials,
         timeout_s=timeout_s,
+        walltime_s=walltime_s,
         n_parallels=usable_cores(os.environ, keep_binding) if n_parallels == "auto" else n_parallels,
         storage_url=_storage_url(storage, origin),
         directions=_directions(direction, directions, origin),
@@ -169,6 +172,7 @@ def search(
         policy=policy,
         oversubscribe=oversubscribe,
         keep_binding=keep_binding,
+        storage_proxy=storage_proxy,
         max_retries=max_retries,
         grace_s=grace_s,
         storage_patience_s=storage_patience_s,
@@ -180,14 +184,14 @@ def search(
         require_same(origin, study_name, spec.directions)
     tools = tools_of(sampler, pruner, callbacks)
     view: View = view_for_terminal() if progress else Silent()
-    stays_here = run_dir is None and (origin is None or origin.in_memory) and _rank().size == 1
+    stays_here = run_dir is None and (origin is None or origin.in_memory) and this_rank().size == 1
     stays_here = stays_here and not spec.has_limits
     if stays_here and spec.n_parallels == 1 and spec.storage_url is None and not isinstance(objective, str):
         return _search_in_memory(objective, spec, tools, view, origin)
     where = Path(run_dir) if run_dir is not None else None
     if origin is not None and not _is_there(origin, spec):
         origin, spec = replace(origin, copies=True), replace(spec, resume=False)
-    if spec.storage_url is None and origin is None and _rank().index == 0:
+    if spec.storage_url is None and origin is None and this_rank().index == 0:
         view.note("No storage is named: the study goes into an SQLite file of the run, study.db.")
     outcome = launch_run(
         spec, objective, tools, view, run_dir=where, existing="rename", draw=draw, origin=origin
@@ -219,13 +223,6 @@ def _is_there(origin: Origin, spec: RunSpec) -> bool:
     """Whether the run works in the storage of the earlier search."""
     url = spec.storage_url
     return not origin.in_memory and (url is None or resolved(url) == origin.database.url)
-
-
-def _rank() -> Rank:
-    try:
-        return read_rank(os.environ)
-    except RankError as error:
-        raise SpecError(str(error)) from error
 
 
 def _study_name(objective: Objective | str) -> str:
@@ -273,54 +270,3 @@ def _summary_of(outcome: Outcome) -> Summary:
     if outcome.summary is None:
         raise KeyboardInterrupt
     return outcome.summary
-
-
-def launch_run(
-    spec: RunSpec,
-    objective: Objective | str,
-    tools: Tools,
-    view: View,
-    run_dir: Path | None = None,
-    run_id: str | None = None,
-    existing: Existing = "refuse",
-    draw: Draw = "all",
-    origin: Origin | None = None,
-) -> Outcome:
-    """Check everything, then run ``spec`` with worker processes: what command line and Python share."""
-    from orchestrator.payload import ArrayFolder, place_of_arrays
-
-    check_tools(spec, tools)
-    if run_id is not None and not (0 < len(run_id) <= MAX_RUN_ID and is_text(run_id)):
-        raise SpecError(f"A run id has 1 to {MAX_RUN_ID} characters; this one has {len(run_id)}.")
-    reference = file_objective(objective) if isinstance(objective, str) else None
-    rank = _rank()
-    if rank.index > 0:
-        view = Silent()  # rank 0 speaks for all
-    share = read_share(spec, rank, os.environ)
-
-    def replan() -> Launch:
-        return plan(spec, rank, share, run_dir, run_id, existing, origin)
-
-    attend(spec.storage_url, rank, view.note)
-    _say_first(view, spec, rank, share, run_dir or Path.cwd())
-    with ExitStack() as until_the_end:
-
-        def make_order(paths: RunPaths) -> LoadOrder:
-            arrays = until_the_end.enter_context(ArrayFolder(place_of_arrays(paths)))
-            ref = reference or pickled_objective(objective, paths.objective, arrays)  # type: ignore[arg-type]
-            return LoadOrder(ref, pickle_tools(tools, paths.tools, arrays), arrays.path)
-
-        return execute(replan, make_order, view, draw)
-
-
-def _say_first(view: View, spec: RunSpec, rank: Rank, share: Share, folder: Path) -> None:
-    """What people should know before a run begins; rank 0 speaks for all."""
-    if rank.index > 0:
-        return
-    url = spec.storage_url
-    of_storage = warnings_about(resolved(url)) if url else warnings_about_file(folder)
-    for warning in (*share.partition.warnings, *of_storage):
-        view.note(f"Warning: {warning}")
-    if rank.size > 1:
-        workers = rank.size * spec.n_parallels
-        view.note(f"{rank.size} ranks x {spec.n_parallels} = {workers} workers ({rank.launcher}).")

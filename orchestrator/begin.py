@@ -6,42 +6,50 @@ import json
 import os
 import secrets
 import uuid
-import warnings
 from pathlib import Path
 
 import optuna
-from optuna.study import StudyDirection
 
 from orchestrator.carry.reading import StudySource
 from orchestrator.carry.writing import land_study
 from orchestrator.errors import StudyError
 from orchestrator.host import this_process
+from orchestrator.known_runs import require_same_settings
 from orchestrator.launch import RESUME, Launch
 from orchestrator.origin import Origin, name_now
 from orchestrator.paths import write_whole
 from orchestrator.run_handle import RunHandle
 from orchestrator.spec import RunSpec
 from orchestrator.sql.database import Database
-from orchestrator.sql.opening import open_database, patiently
+from orchestrator.sql.opening import open_database, patiently, rejoin_database
 from orchestrator.sql.patience import Patience
-from orchestrator.storage.runs import RUNNING, RunTable
+from orchestrator.storage.runs import RUNNING, NewStudy, RunTable, move_aside
+from orchestrator.storage.study_rows import study_id_of
 from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.storage_url import masked, sqlite_path
 
 
 def begin(launch: Launch) -> RunHandle:
-    """Create what is missing (tables, study, run), announce this agent, and return the run."""
+    """Create what is missing (tables, study, run), announce this agent, and return the run.
+
+    Another launch that means the same run may have been quicker: this one joins it then.
+    """
     patience_s = launch.spec.storage_patience_s
-    database = patiently(lambda: open_database(launch.storage_url, Patience(patience_s)), patience_s)
+    patience = Patience(patience_s)
+    opens = rejoin_database if launch.rank.index > 0 else open_database  # rank 0 has seen to the tables
+    database = patiently(lambda: opens(launch.storage_url, patience), patience_s)
     runs = RunTable(database)
-    if launch.continues:
-        _reopen(runs, launch)
-    else:
-        _create(database, runs, launch)
+    is_new = not launch.continues and _create(database, runs, launch)
     stored = runs.find(launch.run_id)
     assert stored is not None
+    require_same_settings(launch.spec, stored)
+    if launch.continues and stored.record.state != RUNNING and launch.rank.index == 0:
+        runs.reopen(launch.run_id)
+    if launch.rank.index == 0 and (is_new or not launch.paths.spec.exists()):
+        _write_run_json(launch)
     agent_id = uuid.uuid4().hex
-    _announce(runs, launch, agent_id)
+    rank = launch.rank
+    runs.register_agent(agent_id, launch.run_id, rank.index, this_process(), rank.size, launch.job)
     return RunHandle(
         database=database,
         storage_url=launch.storage_url,
@@ -50,31 +58,42 @@ def begin(launch: Launch) -> RunHandle:
         run_id=launch.run_id,
         agent_id=agent_id,
         seed=stored.seed,
-        joined=launch.continues,
+        joined=not is_new,
     )
 
 
-def _announce(runs: RunTable, launch: Launch, agent_id: str) -> None:
-    runs.register_agent(agent_id, launch.run_id, launch.rank.index, this_process())
-
-
-def _reopen(runs: RunTable, launch: Launch) -> None:
-    stored = runs.find(launch.run_id)
-    assert stored is not None
-    if stored.record.state != RUNNING and launch.rank.index == 0:
-        runs.reopen(launch.run_id)
-
-
-def _create(database: Database, runs: RunTable, launch: Launch) -> None:
+def _create(database: Database, runs: RunTable, launch: Launch) -> bool:
+    """Write the run, with its study where that is new; False: somebody else has just done it."""
     spec = launch.spec
-    if launch.renames:
-        runs.rename_study(StudyStorage(database).get_study_id_from_name(spec.study_name), spec.study_name)
-    if launch.origin is not None and launch.origin.copies:
-        study_id = _copy_study(launch.origin, database, spec.study_name)
-    else:
-        study_id = create_study(database, spec)
-    runs.create(launch.run_id, study_id, spec, seed_of(runs, study_id, spec))
-    _write_run_json(launch)
+    study = _study_of(database, launch)
+    seed = spec.seed if spec.seed is not None else seed_of(runs, study)
+    try:
+        return runs.create(launch.run_id, study, spec, seed)
+    except optuna.exceptions.DuplicatedStudyError:
+        raise StudyError(f"Study '{spec.study_name}' was just made by somebody else; add {RESUME}.") from None
+
+
+def _study_of(database: Database, launch: Launch) -> int | NewStudy:
+    """The study that is gone on with, the copy of an earlier search's, or the one to make."""
+    spec = launch.spec
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if spec.resume:
+        return StudyStorage(database).get_study_id_from_name(spec.study_name)
+    in_the_way = _id_of(database, spec.study_name) if launch.renames else None
+    if launch.origin is None or not launch.origin.copies:
+        return new_study(spec, in_the_way)
+    if in_the_way is not None:
+        database.write(lambda c: move_aside(c, in_the_way, spec.study_name))
+    return _copy_study(launch.origin, database, spec.study_name)
+
+
+def new_study(spec: RunSpec, replaces: int | None = None) -> NewStudy:
+    """The study of a run that has none yet."""
+    return NewStudy(spec.study_name, spec.directions, spec.metric_names, replaces)
+
+
+def _id_of(database: Database, study_name: str) -> int | None:
+    return database.read(lambda c: study_id_of(c, study_name))
 
 
 def _copy_study(origin: Origin, database: Database, study_name: str) -> int:
@@ -84,29 +103,9 @@ def _copy_study(origin: Origin, database: Database, study_name: str) -> int:
     return StudyStorage(database).get_study_id_from_name(study_name)
 
 
-def create_study(database: Database, spec: RunSpec) -> int:
-    """A new study, or the one that is resumed; its id."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = StudyStorage(database)
-    if spec.resume:
-        return storage.get_study_id_from_name(spec.study_name)
-    directions = [StudyDirection[direction.upper()] for direction in spec.directions]
-    try:
-        study_id = storage.create_new_study(directions, spec.study_name)
-    except optuna.exceptions.DuplicatedStudyError:
-        raise StudyError(f"Study '{spec.study_name}' was just made by somebody else; add {RESUME}.") from None
-    if spec.metric_names:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.Study(spec.study_name, storage).set_metric_names(list(spec.metric_names))
-    return study_id
-
-
-def seed_of(runs: RunTable, study_id: int, spec: RunSpec) -> int:
-    """The seed asked for, else that of the study's first run, else a fresh one (stored with the run)."""
-    if spec.seed is not None:
-        return spec.seed
-    earlier = runs.of_study(study_id)
+def seed_of(runs: RunTable, study: int | NewStudy) -> int:
+    """The seed where none is asked for: that of the study's first run, else a fresh one."""
+    earlier = runs.of_study(study) if isinstance(study, int) else []
     return earlier[0].seed if earlier else secrets.randbelow(2**31)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import selectors
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from launchers import Warden
 from orchestrator.causes import Verdict
 from orchestrator.channel import Message
 from orchestrator.orders import LoadOrder
-from orchestrator.paths import RunPaths
 from orchestrator.slot_worker import SlotWorker
 from orchestrator.stop import StopRequests
 
@@ -30,9 +29,9 @@ class Crew:
     """One worker process a slot, one after the other. Every process is awaited."""
 
     def __init__(
-        self, slots: Sequence[Slot], rank: int, paths: RunPaths, order: LoadOrder, stops: StopRequests
+        self, slots: Sequence[Slot], log_of: Callable[[int], Path], order: LoadOrder, stops: StopRequests
     ) -> None:
-        self.workers = [SlotWorker(slot, paths.worker_log(rank, slot.index)) for slot in slots]
+        self.workers = [SlotWorker(slot, log_of(slot.index)) for slot in slots]
         self._order = order
         self._stops = stops
         self._warden = Warden()

@@ -28,6 +28,7 @@ def was_told() -> bool:
 def obey() -> None:
     """Raise ``WorkerEnded`` on the first SIGTERM; later ones change nothing. Forked children die as usual."""
     signal.signal(signal.SIGTERM, _raise)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Slurm warns all processes of a task; it is for the agent
     os.register_at_fork(after_in_child=_forget)
 
 

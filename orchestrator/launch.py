@@ -5,32 +5,56 @@
 
 from __future__ import annotations
 
-import json
-import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from launchers import Rank
-from orchestrator.errors import RunDirError, StudyError
-from orchestrator.host import age_s
+from orchestrator.errors import RunDirError, StorageError, StudyError
+from orchestrator.identity import JobIdentity
+from orchestrator.known_runs import (
+    Known,
+    Place,
+    find_place,
+    in_directory,
+    in_job,
+    job_runs,
+    storage_of,
+    with_id,
+)
 from orchestrator.machine import Share
 from orchestrator.origin import Origin
-from orchestrator.paths import RUN_DIR, RunPaths, next_run, numbered_runs, study_folder
+from orchestrator.paths import RUN_DIR, RunPaths, next_run
 from orchestrator.run_handle import is_live
 from orchestrator.server.automatic import resolved
 from orchestrator.spec import RunSpec
 from orchestrator.sql.advice import require_server
 from orchestrator.sql.opening import open_database, patiently, require_folder, study_directions
-from orchestrator.storage.runs import FINISHED, RunTable, StoredRun
-from orchestrator.storage_url import masked, sqlite_url
+from orchestrator.storage.runs import RunTable
+from orchestrator.storage_url import masked, sqlite_path
 
 Existing = Literal["refuse", "rename"]
 RESUME = "--resume (resume=True)"
-_PATIENCE_S = 120.0  # how long a rank waits for rank 0 to create the run
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a launch is asked for beside the settings of its run.
+
+    run_dir: where the files go; None: a new folder, or that of the run that is gone on with.
+    run_id: the run's identity; None: that of its directory, or of its job.
+    identity: of the Slurm job that this process belongs to. job: its name.
+    existing: what becomes of a stored study of that name. origin: an earlier search of this process.
+    """
+
+    run_dir: Path | None = None
+    run_id: str | None = None
+    identity: JobIdentity | None = None
+    job: str | None = None
+    existing: Existing = "refuse"
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,148 +68,110 @@ class Launch:
     storage_url: str
     run_id: str
     continues: bool  # the run exists and is unfinished
+    is_over: bool = False  # the run exists, and others have finished it
     renames: bool = False  # a study of that name is in the way and is renamed
     origin: Origin | None = None  # an earlier search of this process, that a new run goes on with
+    job: str | None = None  # the Slurm job that this rank belongs to
+
+    @property
+    def agent_name(self) -> str:
+        """What parts the files of this rank from those of others; nothing where there is no other."""
+        rank = f"rank{self.rank.index}" if self.rank.size > 1 else ""
+        return "-".join(word for word in (f"job{self.job}" if self.job else "", rank) if word)
+
+    def log_of(self, slot: int) -> Path:
+        """Where the workers of a slot of this rank print to."""
+        return self.paths.worker_log(self.rank.index, slot, self.job)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a run may be: as asked for, and what ``run.json`` there says of an earlier one."""
+def plan(spec: RunSpec, rank: Rank, share: Share, wish: Wish) -> Launch:
+    """Decide what rank 0 does. Reads the run directory and the database; creates nothing.
 
-    paths: RunPaths
-    written: dict[str, Any] | None
-
-
-def plan(
-    spec: RunSpec,
-    rank: Rank,
-    share: Share,
-    run_dir: Path | None = None,
-    run_id: str | None = None,
-    existing: Existing = "refuse",
-    origin: Origin | None = None,
-) -> Launch:
-    """Decide what a launch does. Reads the run directory and the database; creates nothing.
-
-    Rank 0 decides; other ranks wait until the run it creates is there. Raises ``UserError`` in one line.
+    The other ranks wait for what comes of it (``orchestrator.joining``). Raises ``UserError`` in one line.
     """
-    if rank.size > rank.local_size:
-        require_server(resolved(spec.storage_url) if spec.storage_url else None)
-    if rank.index > 0:
-        return _await_rank_zero(spec, rank, share, run_dir, run_id)
-    place = _place(spec, run_dir)
-    is_continued = place.written is not None and place.written["spec_hash"] == spec.identity_hash()
-    patience_s = spec.storage_patience_s if is_continued else 0.0  # else the URL may simply be wrong
-    known = patiently(lambda: _known_run(spec, place, run_id, origin), patience_s)
-    if known is not None and not _is_complete(spec, known[1], place):
-        url, stored = known
-        patiently(lambda: _refuse_second_agent(url, stored, rank), patience_s)
-        return Launch(spec, rank, share, place.paths, url, stored.record.run_id, continues=True)
-    if known is not None and run_id is not None:
-        raise StudyError(f"Run {run_id} is finished; choose another --run-id, with --resume on its study.")
-    return _plan_new(spec, rank, share, place, run_dir, run_id, existing, origin)
+    require_shared_storage(spec, rank)
+    place = find_place(spec, wish.run_dir)
+    patience_s = spec.storage_patience_s if place.holds(spec) else 0.0  # else the URL may simply be wrong
+    found = patiently(lambda: _known(spec, place, wish), patience_s)
+    if found is None:
+        return _plan_new(spec, rank, share, place, wish)
+    if not found.is_over:
+        patiently(lambda: _refuse_second_agent(found, rank, wish.job), patience_s)
+    return joined(spec, rank, share, place.paths, found, wish.job)
 
 
-def _is_complete(spec: RunSpec, stored: StoredRun, place: Place) -> bool:
-    """Whether the run is finished and has left its files: a launch may have died over writing them."""
-    if stored.record.state != FINISHED or spec.resume:
-        return stored.record.state == FINISHED
-    is_there = place.written is not None and place.written["run_id"] == stored.record.run_id
-    return place.paths.summary.exists() or not is_there
+def require_shared_storage(spec: RunSpec, rank: Rank) -> None:
+    """Refuse a SQLite file that is named for ranks on several hosts; that of a run is lent by rank 0."""
+    if rank.size > rank.local_size and spec.storage_url and not spec.storage_proxy:
+        require_server(resolved(spec.storage_url))
 
 
-def _place(spec: RunSpec, run_dir: Path | None) -> Place:
-    if run_dir is not None:
-        paths = RunPaths(run_dir.expanduser().resolve())
-        return Place(paths, _read_written(paths))
-    folder = study_folder(spec.study_name, Path.cwd())
-    runs = numbered_runs(folder)
-    paths = RunPaths(runs[-1] if runs else next_run(folder))
-    return Place(paths, _read_written(paths))
+def joined(spec: RunSpec, rank: Rank, share: Share, paths: RunPaths, found: Known, job: str | None) -> Launch:
+    """The launch that goes on with a run, or comes when it is over."""
+    run_id = found.stored.record.run_id
+    return Launch(spec, rank, share, paths, found.url, run_id, continues=True, is_over=found.is_over, job=job)
 
 
-def _read_written(paths: RunPaths) -> dict[str, Any] | None:
+def _known(spec: RunSpec, place: Place, wish: Wish) -> Known | None:
+    """The run that is meant: by its id, else the unfinished one of the directory, else that of the job."""
+    if wish.run_id is not None:
+        repeats = wish.identity is not None and wish.identity.repeats
+        return with_id(spec, place, wish.run_id, wish.origin, repeats)
+    return in_directory(spec, place, wish.origin) or in_job(spec, wish.identity)
+
+
+def _refuse_second_agent(found: Known, rank: Rank, job: str | None) -> None:
+    """The same command twice at once on one machine would use the same cores twice; and SQLite has one host.
+
+    Another job, or another task of a job array, has cores of its own.
+    """
+    database = open_database(found.url, creates=False)
     try:
-        written = json.loads(paths.spec.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):  # the latter is said when the folder is made
-        return None
-    except (OSError, ValueError) as error:
-        raise RunDirError(f"{paths.spec} cannot be read ({error}); choose another {RUN_DIR}.") from None
-    if not isinstance(written, dict) or not {"run_id", "spec_hash"} <= written.keys():
-        raise RunDirError(f"{paths.spec} was not written by nano-hpo; choose another {RUN_DIR}.")
-    return written
-
-
-def _known_run(
-    spec: RunSpec, place: Place, run_id: str | None, origin: Origin | None = None
-) -> tuple[str, StoredRun] | None:
-    """The run that the same command has begun (on the study of ``origin``), and the URL of its storage."""
-    written = place.written
-    if run_id is None and (written is None or written["spec_hash"] != spec.identity_hash()):
-        return None
-    url = _storage_of(spec, place, origin)
-    wanted = run_id or (written["run_id"] if written else None)
-    if wanted is None or study_directions(url, spec.study_name) is None:
-        return None
-    database = open_database(url)
-    try:
-        runs = RunTable(database)
-        stored = runs.find(wanted)
-        before = runs.find(origin.run_id) if origin is not None else stored
-    finally:
-        database.close()
-    if stored is None or before is None or before.study_id != stored.study_id:
-        return None
-    if stored.spec_hash != spec.identity_hash():
-        raise StudyError(f"Run {wanted} was begun with other settings; choose another --run-id.")
-    return url, stored
-
-
-def _storage_of(spec: RunSpec, place: Place, origin: Origin | None = None) -> str:
-    """The named storage; else the earlier search's; else the file that ``run.json`` names; else a new one."""
-    if spec.storage_url:
-        return resolved(spec.storage_url)
-    if origin is not None and origin.stored_in:
-        return origin.stored_in
-    if place.written is not None and place.written.get("embedded"):
-        return sqlite_url(place.paths.root / place.written["embedded"])
-    return sqlite_url(place.paths.database)
-
-
-def _refuse_second_agent(url: str, stored: StoredRun, rank: Rank) -> None:
-    """The same command twice at once on one machine would use the same cores twice."""
-    database = open_database(url)
-    try:
-        agents = RunTable(database).agents_of(stored.record.run_id)
+        agents = [agent for agent in RunTable(database).agents_of(found.run_id) if is_live(agent)]
     finally:
         database.close()
     for agent in agents:
-        if agent.rank == rank.index and agent.process.is_here() and is_live(agent):
+        if not agent.process.is_here() and sqlite_path(found.url) is not None:
+            raise StorageError(
+                f"Run {found.run_id} is at work on {agent.process.host}, and two hosts cannot share the "
+                f"SQLite file {sqlite_path(found.url)}: name a database server, as "
+                f"--storage mysql://USER@HOST/DATABASE (storage=URL), or choose another {RUN_DIR}."
+            )
+        if agent.rank == rank.index and agent.job == job and agent.process.is_here():
             raise RunDirError(
-                f"Run {stored.record.run_id} is at work here as process {agent.process.pid}; "
+                f"Run {found.run_id} is at work here as process {agent.process.pid}; "
                 f"wait for it or stop it, or begin another run with {RUN_DIR}."
             )
 
 
-def _plan_new(
-    spec: RunSpec,
-    rank: Rank,
-    share: Share,
-    place: Place,
-    run_dir: Path | None,
-    run_id: str | None,
-    existing: Existing,
-    origin: Origin | None,
-) -> Launch:
+def _plan_new(spec: RunSpec, rank: Rank, share: Share, place: Place, wish: Wish) -> Launch:
     paths = place.paths
     if spec.storage_url:
         require_folder(spec.storage_url)
     if place.written is not None:
-        paths = _paths_after(spec, place, run_dir)
-    url = _storage_of(spec, place if spec.resume else Place(paths, None), origin)
-    renames = _check_study(spec, url, existing)
-    run_id = run_id or _new_id()
-    return Launch(spec, rank, share, paths, url, run_id, continues=False, renames=renames, origin=origin)
+        paths = _paths_after(spec, place, wish.run_dir)
+    url = storage_of(spec, place if spec.resume else Place(paths, None), wish.origin)
+    renames = _check_study(spec, url, wish.existing)
+    return Launch(
+        spec,
+        rank,
+        share,
+        paths,
+        url,
+        run_id=wish.run_id or _free_id(spec, url, wish.identity),
+        continues=False,
+        renames=renames,
+        origin=wish.origin,
+        job=wish.job,
+    )
+
+
+def _free_id(spec: RunSpec, url: str, identity: JobIdentity | None) -> str:
+    """The first id of the job that no run has; elsewhere any."""
+    if identity is None or spec.storage_url is None:
+        return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    taken = {stored.record.run_id for stored in job_runs(url, spec.study_name, identity)}
+    return next(run_id for run_id in identity.ids() if run_id not in taken)
 
 
 def _paths_after(spec: RunSpec, place: Place, run_dir: Path | None) -> RunPaths:
@@ -222,29 +208,3 @@ def _check_study(spec: RunSpec, url: str, existing: Existing) -> bool:
             f"{' and '.join(spec.directions)}; give --direction (direction=) as stored."
         )
     return False
-
-
-def _new_id() -> str:
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-
-
-def _await_rank_zero(
-    spec: RunSpec, rank: Rank, share: Share, run_dir: Path | None, run_id: str | None
-) -> Launch:
-    """Join the run when it is there, also when quicker ranks have finished it since this one was started."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline:
-        place = _place(spec, run_dir)
-        left_s = deadline - time.monotonic()
-        found = patiently(partial(_known_run, spec, place, run_id), left_s)
-        if found is not None and _is_of_this_launch(found[1]):
-            return Launch(spec, rank, share, place.paths, found[0], found[1].record.run_id, continues=True)
-        time.sleep(0.5)
-    raise RunDirError(
-        f"Rank {rank.index} waited {_PATIENCE_S:g} s for rank 0 to create the run; see its output."
-    )
-
-
-def _is_of_this_launch(stored: StoredRun) -> bool:
-    """Whether the run is at work, or has ended since this process was started."""
-    return stored.ended_s is None or stored.ended_s < age_s()

@@ -6,14 +6,17 @@ it: there is nobody to retry its trial.
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import optuna
+
 from affinity import Binding, format_list, observe, read_allowance, read_topology
-from orchestrator.begin import create_study, seed_of
+from orchestrator.begin import new_study, seed_of
 from orchestrator.causes import Cause
 from orchestrator.errors import RunFailed
 from orchestrator.host import this_process
@@ -31,11 +34,13 @@ from orchestrator.stop import StopRequests
 from orchestrator.storage.attempts import Loss
 from orchestrator.storage.claims import Claim
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED, RunTable
+from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.summarise import summarise
 from orchestrator.summary import Summary
 from orchestrator.tally import Tally
 from orchestrator.tools import Tools
 from orchestrator.trial_loop import TrialOutcome, run_trials
+from orchestrator.walltime import Walltime
 
 
 def search_here(
@@ -51,7 +56,7 @@ def search_here(
         following = _Following(spec, view, stops)
         following.tally.begin(0, run.best())
         study, storage = open_run_study(_order(spec, run), tools, following, run.database)
-        study.was_interrupted = lambda: stops.count > 0
+        study.was_interrupted = lambda: stops.count > 0 or following.is_short()
         try:
             callbacks = tools.get("callbacks", ())
             run_trials(study, storage, objective, run.seed, following, following.may_go_on, callbacks)
@@ -60,6 +65,7 @@ def search_here(
                 storage.flush()
                 claim = storage.current.claim
                 run.attempts.release(claim.token, claim.trial_id, Loss(Cause.INTERRUPTED))
+            following.walltime.close()
             view.close(following.snapshot())
     following.say_how_it_ended()
     return _end(run, spec, following)
@@ -67,11 +73,13 @@ def search_here(
 
 def _begin(spec: RunSpec, origin: Origin | None) -> RunHandle:
     database = open_database(MEMORY) if origin is None else origin.database
-    study_id = create_study(database, spec)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     run_id, agent_id = uuid.uuid4().hex, uuid.uuid4().hex
     runs = RunTable(database)
-    seed = seed_of(runs, study_id, spec)
-    runs.create(run_id, study_id, spec, seed)
+    study = new_study(spec) if origin is None else origin.study_id
+    seed = spec.seed if spec.seed is not None else seed_of(runs, study)
+    runs.create(run_id, study, spec, seed)
+    study_id = StudyStorage(database).get_study_id_from_name(spec.study_name)
     runs.register_agent(agent_id, run_id, 0, this_process())
     return RunHandle(database, MEMORY, spec.study_name, study_id, run_id, agent_id, seed, joined=False)
 
@@ -98,12 +106,17 @@ def _order(spec: RunSpec, run: RunHandle) -> WorkOrder:
 
 def _end(run: RunHandle, spec: RunSpec, following: _Following) -> Summary:
     failure = following.tally.all_fail_alike()
-    state = FAILED if failure else STOPPED if following.stops.count else FINISHED
-    run.runs.end(run.run_id, state, failure or following.stops.reason or None)
+    stopped = following.stops.reason or (following.out_of_time if _is_unfinished(spec, following) else "")
+    state = FAILED if failure else STOPPED if stopped else FINISHED
+    run.runs.end(run.run_id, state, failure or stopped or None)
     run.runs.end_agent(run.agent_id, {"slots": [asdict(following.record())]})
     if failure and following.tally.finished < (spec.n_trials or following.tally.finished + 1):
         raise RunFailed(f"The search stopped early: the first {failure}.")
     return summarise(run.database, spec.study_name, MEMORY)
+
+
+def _is_unfinished(spec: RunSpec, following: _Following) -> bool:
+    return spec.n_trials is None or following.tally.finished < spec.n_trials
 
 
 class _Following:
@@ -112,6 +125,8 @@ class _Following:
     def __init__(self, spec: RunSpec, view: View, stops: StopRequests) -> None:
         self.tally = Tally(minimize=spec.directions[0] == "minimize")
         self.stops = stops
+        self.walltime = Walltime(spec, os.environ)
+        self.out_of_time = ""  # why, if no further trial is to begin
         self._spec = spec
         self._view = view
         self._trial: RunningTrial | None = None
@@ -120,7 +135,16 @@ class _Following:
     def may_go_on(self) -> bool:
         elapsed_s = time.monotonic() - self.tally.start_s
         in_time = self._spec.timeout_s is None or elapsed_s < self._spec.timeout_s
-        return in_time and self.stops.count == 0 and self.tally.all_fail_alike() is None
+        self.walltime.look()
+        if not self.walltime.may_begin():
+            self.out_of_time = self.walltime.why_not()
+        is_stopped = self.stops.count > 0 or bool(self.out_of_time)
+        return in_time and not is_stopped and self.tally.all_fail_alike() is None
+
+    def is_short(self) -> bool:
+        """Whether the running trial is to hurry: the walltime ends."""
+        self.walltime.look()
+        return self.walltime.is_short()
 
     def claimed(self, claim: Claim) -> None:
         self._trial = RunningTrial(claim.number, claim.trial_id, claim.token, time.monotonic())
@@ -158,6 +182,7 @@ class _Following:
         }
         self._trial = None
         self._busy_s += objective_s
+        self.walltime.heard({**data, "objective_s": objective_s})
         self.tally.told(data)
         self._view.told(data, 0)
 
@@ -183,9 +208,11 @@ class _Following:
 
     def say_how_it_ended(self) -> None:
         """An interrupt is not an error here, so that what was found is not lost; but it is said."""
+        of = f" of {self._spec.n_trials}" if self._spec.n_trials is not None else ""
         if self.stops.count:
-            of = f" of {self._spec.n_trials}" if self._spec.n_trials is not None else ""
             self._view.note(f"The search was {self.stops.reason} after {self.tally.finished}{of} trials.")
+        elif self.out_of_time and _is_unfinished(self._spec, self):
+            self._view.note(f"Stopped after {self.tally.finished}{of} trials: {self.out_of_time}.")
 
     def snapshot(self) -> Snapshot:
         running = [(0, self._trial)] if self._trial is not None else []

@@ -54,6 +54,7 @@ class WorkOrder:
     cpu_model: str
     binding: Binding | None
     max_trials: int | None = None  # that this worker runs, before another takes its place
+    asks: bool = False  # before each claim, whether there is time for another trial
     run_dir: Path | None = None  # where the run writes; None for a search in memory
 
     def as_json(self) -> dict[str, Any]:

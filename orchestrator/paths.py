@@ -41,29 +41,32 @@ class RunPaths:
         """The embedded SQLite storage, when no other was named."""
         return self.root / "study.db"
 
-    @property
-    def objective(self) -> Path:
-        """The pickled objective, readable by its owner alone."""
-        return self.root / "objective.pkl"
+    def objective(self, agent: str = "") -> Path:
+        """The pickled objective of an agent, readable by its owner alone; of the only one without a name."""
+        return self.root / f"objective{agent and '-'}{agent}.pkl"
 
     @property
     def arrays(self) -> Path:
         """The folder of the objective's large arrays, while the run is at work and its disk is local."""
         return self.root / "arrays"
 
+    def tools(self, agent: str = "") -> Path:
+        """The pickled sampler, pruner and callbacks of an agent, readable by their owner alone."""
+        return self.root / f"tools{agent and '-'}{agent}.pkl"
+
     @property
-    def tools(self) -> Path:
-        """The pickled sampler, pruner and callbacks, readable by their owner alone."""
-        return self.root / "tools.pkl"
+    def relay(self) -> Path:
+        """Where rank 0 lends the database to the other ranks, while it does; readable by its owner alone."""
+        return self.root / "relay.json"
 
     @property
     def logs(self) -> Path:
         """The folder of the workers' logs."""
         return self.root / "logs"
 
-    def worker_log(self, rank: int, slot: int) -> Path:
-        """What the workers of one slot printed, one after the other."""
-        return self.logs / f"rank{rank}-slot{slot}.log"
+    def worker_log(self, rank: int, slot: int, job: str | None = None) -> Path:
+        """What the workers of one slot printed, one after the other; ``job`` is the agent's, if any."""
+        return self.logs / log_name(rank, slot, job)
 
     @property
     def summary(self) -> Path:
@@ -125,6 +128,39 @@ class RunPaths:
         if self.root in made:
             shutil.rmtree(self.root, ignore_errors=True)
         remove_folders(made)
+
+
+@dataclass(frozen=True, slots=True)
+class JobPaths:
+    """The files of the Slurm jobs that were submitted from a folder, all below ``root``."""
+
+    root: Path
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> JobPaths:
+        """Those of the folder that jobs are submitted from."""
+        return cls(folder / RUNS_FOLDER / "jobs")
+
+    def record(self, job_id: str) -> Path:
+        """What is known of a job, without secrets, readable by its owner alone."""
+        return self.root / f"{job_id}.json"
+
+    def new_script(self) -> Path:
+        """The script of a job that has no id yet."""
+        return self.root / f"new-{os.getpid()}.sbatch"
+
+    def script(self, job_id: str) -> Path:
+        """The script of a job, as it was handed to Slurm."""
+        return self.root / f"{job_id}.sbatch"
+
+    def records(self) -> list[Path]:
+        """The records that are there."""
+        return sorted(path for path in self.root.glob("*.json") if path.stem.isdigit())
+
+
+def log_name(rank: int, slot: int, job: str | None) -> str:
+    """The log of one slot. Several jobs may work on a run, each with a rank 0."""
+    return f"{f'job{job}-' if job else ''}rank{rank}-slot{slot}.log"
 
 
 def _made(path: Path) -> list[Path]:

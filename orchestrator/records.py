@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.causes import described
+from orchestrator.paths import log_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,12 @@ class AttemptRecord:
     attempt: int = 1  # at its trial, from 1
     detail: str = ""  # what is known of the cause besides
     cpu_s: float | None = None  # CPU time of worker and children, user and system
+    job: str | None = None  # of Slurm, in which it was made: 1234, or 1200_3 for a task of an array
 
     @property
     def log(self) -> str:
         """Where the worker's output is, in the run directory."""
-        return f"logs/rank{self.rank}-slot{self.slot}.log"
+        return f"logs/{log_name(self.rank, self.slot, self.job)}"
 
     @property
     def why(self) -> str:
@@ -85,6 +87,7 @@ class SlotRecord:
     n_lost: int  # attempts that died with their worker or were released
     busy_s: float  # inside objectives
     alive_s: float  # from the start of the slot's first worker to the end of its last
+    job: str | None = None  # of Slurm, in which it was
 
     @property
     def pools(self) -> str:

@@ -119,6 +119,7 @@ def _content(summary: Summary) -> dict[str, Any]:
         "best": [_trial(trial, names, exact_s) for trial in summary.best_trials[:MAX_BEST]],
         "columns": list(names.values()),
         "slots": [_slot(slot) for slot in summary.slots],
+        "absent": summary.absent,
         "failures": _failures(summary),
         "parameters": [_parameter(name, shown, summary) for name, shown in names.items()],
         "runs": summary.runs,

@@ -15,18 +15,22 @@ from orchestrator.begin import begin
 from orchestrator.beginning import Beginning, settle
 from orchestrator.errors import RunFailed
 from orchestrator.launch import Launch
+from orchestrator.lending import Lending
 from orchestrator.orders import LoadOrder
 from orchestrator.paths import RunPaths
 from orchestrator.progress import View
 from orchestrator.results import Draw, Written, write_results
 from orchestrator.run_handle import RunHandle
 from orchestrator.sql.failures import is_passing, said
+from orchestrator.sql.opening import open_database
 from orchestrator.stop import StopRequests
-from orchestrator.storage.runs import FINISHED
+from orchestrator.storage.runs import FINISHED, RUNNING
 from orchestrator.summarise import summarise
 from orchestrator.summary import Summary
 
 _LOOK_S = 1.0  # between looks at agents of other hosts when this one is done
+_END_S = 90.0  # a rank that has died without a word is known to be dead after a minute
+_HURRY_S = 3.0
 _WORTH_A_LINE = 8  # looks: a living agent beats more often
 
 
@@ -44,20 +48,25 @@ class Outcome:
 
 def execute(
     replan: Callable[[], Launch],
-    make_order: Callable[[RunPaths], LoadOrder],
+    make_order: Callable[[Launch], LoadOrder],
     view: View,
     draw: Draw = "all",
+    decided: Callable[[Launch], None] = lambda launch: None,
 ) -> Outcome:
-    """Plan a launch and work it off.
+    """Plan a launch and work it off; ``decided`` hears of the plan once it stands.
 
     What keeps a run from beginning (the objective does not load, the study was made meanwhile) is raised
     as ``UserError`` and leaves nothing behind.
     """
     launch, beginning = settle(replan(), replan, view.note)
+    decided(launch)
+    if launch.is_over:
+        return _over(launch, view)
+    lending = Lending(launch, view.note)
     with StopRequests() as stops:
         agent = None
         try:
-            agent = Agent(launch, make_order(launch.paths), view, stops)
+            agent = Agent(launch, make_order(launch), view, stops, lending.open)
             ending = agent.run(lambda: _begun(launch, beginning))
             if agent.handle is None:
                 return Outcome(launch.rank, ending, stops.count, launch.paths, None, None)
@@ -67,8 +76,19 @@ def execute(
             what = "The database refuses what the run needs" if is_lasting else "The database was lost"
             raise RunFailed(f"{what}: {said(error)}. The same command goes on.") from error
         finally:
+            lending.close()
             if beginning is not None and (agent is None or agent.handle is None):
                 beginning.cancel()
+
+
+def _over(launch: Launch, view: View) -> Outcome:
+    """Others have finished the run: another task of the job, or the job itself before it was requeued."""
+    view.note(f"Run {launch.run_id} is finished.")
+    database = open_database(launch.storage_url, creates=False)
+    summary = replace(
+        summarise(database, launch.spec.study_name, launch.storage_url), run_dir=launch.paths.root
+    )
+    return Outcome(launch.rank, Ending(FINISHED), 0, launch.paths, summary, None)
 
 
 def _begun(launch: Launch, beginning: Beginning | None) -> RunHandle:
@@ -92,6 +112,8 @@ def _conclude(
                 view.note("Drawing the report …")
             written = write_results(summary, launch.paths, draw)
     else:
+        _await_end(launch, run, ending, stops)
+        ending = _settled(run, ending)  # the others may have spent what was left of the budget
         summary = _summary(launch, run)
     return Outcome(launch.rank, ending, stops.count, launch.paths, summary, written)
 
@@ -111,6 +133,18 @@ def _is_last(launch: Launch, run: RunHandle, stops: StopRequests, view: View) ->
     if alive is False:
         run.free_the_dead(launch.spec.max_retries)
     return alive is False
+
+
+def _await_end(launch: Launch, run: RunHandle, ending: Ending, stops: StopRequests) -> None:
+    """Let the last agent of this launch end the run, so that all of them return the same.
+
+    Only for so long as it takes the ranks to find that all is done: agents of other jobs may have hours left,
+    and this one's allocation may be about to end.
+    """
+    wait_s = (_HURRY_S if ending.is_out_of_time else _END_S) if launch.rank.size > 1 else 0.0
+    deadline = time.monotonic() + wait_s
+    while stops.count == 0 and time.monotonic() < deadline and run.stored().record.state == RUNNING:
+        time.sleep(_LOOK_S)
 
 
 def _settled(run: RunHandle, ending: Ending) -> Ending:

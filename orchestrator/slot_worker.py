@@ -158,6 +158,11 @@ class SlotWorker:
         """The system refuses another process just now: try again a little later."""
         self._has_died(why)
 
+    def let_begin(self) -> None:
+        """The worker has asked: there is time for another trial."""
+        if self.wire is not None:
+            self.wire.send("go")
+
     def stop(self) -> None:
         """Ask the worker to begin no further trial."""
         if self.wire is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from orchestrator.errors import SpecError
 from orchestrator.storage_url import masked
 
 Policy = Literal["auto", "balanced", "local"]
+Walltime = float | Literal["auto", "none"]  # "auto": that of the allocation
 DIRECTIONS = ("minimize", "maximize")
 _MAX_STUDY_NAME = 512  # Optuna's column
 MAX_RUN_ID = 191  # the column's width
@@ -24,6 +26,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "study_name": (str,),
     "n_trials": (int, _NOTHING),
     "timeout_s": (float, int, _NOTHING),
+    "walltime_s": (float, int, str),
     "n_parallels": (int,),
     "sampler": (str,),
     "pruner": (str,),
@@ -55,8 +58,10 @@ class RunSpec:
 
     ``n_trials`` finished trials is the budget (None: ``timeout_s`` alone ends the run). ``n_parallels`` is
     per rank. ``storage_url`` None means the embedded SQLite file of the run. ``keep_binding`` takes the mask
-    that a launcher gave this rank for its own share (``launchers.read_confinement``). ``trial_memory_mib`` is
-    for a worker with all that it starts; ``trials_per_worker`` 1 gives every trial a process of its own.
+    that a launcher gave this rank for its own share (``launchers.read_confinement``). ``storage_proxy``:
+    ranks other than 0 reach the database through rank 0. ``trial_memory_mib`` is for a worker with all that
+    it starts; ``trials_per_worker`` 1 gives every trial a process of its own.
+    ``walltime_s`` counts from ``asked_s``, when somebody asked for the run (``time.monotonic()``).
     """
 
     objective: str
@@ -76,12 +81,15 @@ class RunSpec:
     policy: Policy = "auto"
     oversubscribe: bool = False
     keep_binding: bool = False
+    storage_proxy: bool = False
     max_retries: int = 3
     grace_s: float = 30.0
     storage_patience_s: float = STORAGE_PATIENCE_S
     trial_timeout_s: float | None = None
     trial_memory_mib: float | None = None
     trials_per_worker: int | None = None
+    walltime_s: Walltime = "auto"
+    asked_s: float = field(default_factory=time.monotonic, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run, one line each."""
@@ -107,6 +115,11 @@ class RunSpec:
             raise SpecError(f"n_trials is {self.n_trials}; it must be from 1 to {MAX_TRIALS}.")
         if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
             raise SpecError(f"timeout is {self.timeout_s} s; it must be more than 0.")
+        if isinstance(self.walltime_s, str):
+            if self.walltime_s not in ("auto", "none"):
+                raise SpecError(f"walltime is {self.walltime_s!r}; it must be a time, auto or none.")
+        elif not 0 < self.walltime_s < math.inf:
+            raise SpecError(f"walltime is {self.walltime_s} s; it must be more than 0, auto or none.")
 
     def _check_study(self) -> None:
         if not 0 < len(self.study_name) <= _MAX_STUDY_NAME:
@@ -152,6 +165,7 @@ class RunSpec:
     def as_json(self) -> dict[str, Any]:
         """The settings for ``run.json`` and the database: the storage URL is masked."""
         data = asdict(self)
+        del data["asked_s"]  # it means something on this machine only
         data["directions"], data["metric_names"] = list(self.directions), list(self.metric_names)
         data["storage_url"] = masked(self.storage_url) if self.storage_url else None
         return data
@@ -159,12 +173,22 @@ class RunSpec:
     def identity_hash(self) -> str:
         """A digest of what makes a run this run: the same command gives the same digest.
 
-        How wide the run is and how long a launch may take (``n_parallels``, ``timeout_s``, binding,
-        ``resume``) may change between launches that finish one run.
+        How wide the run is and how long a launch may take (``n_parallels``, ``timeout_s``,
+        ``walltime_s``, binding, ``resume``) may change between launches that finish one run.
         """
         data = self.as_json()
         chosen = {key: data[key] for key in _IDENTITY}
         return hashlib.sha256(json.dumps(chosen, sort_keys=True, default=repr).encode()).hexdigest()
+
+    def differences(self, stored: Mapping[str, Any]) -> list[str]:
+        """What makes this another run than the one of stored settings: «n_trials 40 there, 50 here»."""
+        mine = json.loads(json.dumps(self.as_json(), default=repr))
+        chosen = [name for name in _IDENTITY if name != "seed" or self.seed is not None]  # it was drawn then
+        return [
+            f"{name} {stored.get(name)} there, {mine[name]} here"
+            for name in chosen
+            if stored.get(name) != mine[name]
+        ]
 
 
 def is_text(text: str) -> bool:

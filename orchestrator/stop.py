@@ -32,6 +32,8 @@ class StopRequests:
         self.count = 0
         self.reason = ""
         self.cause = Cause.INTERRUPTED
+        self.is_warned = False  # first of all by Slurm: the time is over
+        self.is_ordered = False  # by a signal that is no warning, at any time
         self._first_s = 0.0  # time.monotonic() of the first
         self._before: dict[signal.Signals, Any] = {}
 
@@ -54,6 +56,8 @@ class StopRequests:
         if self.count == 0:
             self._first_s = time.monotonic()
             self.cause = _cause(number)
+            self.is_warned = number == _WARNING
+        self.is_ordered |= number != _WARNING
         self.count += 1
         self.reason = f"stopped by {signal.Signals(number).name}"
         try:

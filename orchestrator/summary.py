@@ -42,6 +42,7 @@ class Summary:
     slots: tuple[SlotRecord, ...]  # of the last run
     wall_s: float
     trial_s: float
+    absent: tuple[str, ...] = ()  # ranks of the last launch that never reported: a line each
     run_dir: Path | None = None  # where the run wrote its files; None: nothing was written
     database: Database | None = (
         None  # what it was read from; its URL has the password: never shown or written
@@ -133,6 +134,7 @@ class Summary:
             "trial_s": round(self.trial_s, 3),
             "attempts": {"n": len(self.attempts), "causes": dict(_causes(self.attempts))},
             "slots": [asdict(slot) for slot in self.slots],
+            "absent": list(self.absent),
             "runs": [_plain(asdict(run)) for run in self.runs],
         }
 
@@ -192,12 +194,19 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield f"Time:    {duration(summary.wall_s)} for {duration(summary.trial_s)} of trials{at_once}"
     if _had_earlier_launches(summary):
         yield "Slots of the last launch:"
-    has_ranks = any(slot.rank for slot in summary.slots)
     for slot in summary.slots:
-        rank = f", rank {slot.rank}" if has_ranks else ""
-        yield f"{f'Slot {slot.slot}{rank}:':8} {_planned_and_got(slot)}"
+        yield f"{f'Slot {_place(slot, summary)}:':8} {_planned_and_got(slot)}"
         yield f"         {_work(slot)}"
         yield from (f"         PROBLEM: {problem}" for problem in slot.problems)
+
+
+def _place(slot: SlotRecord, summary: Summary) -> str:
+    """A slot among those of the launch: its rank and its job where there are several."""
+    has_ranks = any(one.rank for one in summary.slots)
+    has_jobs = len({one.job for one in summary.slots}) > 1
+    rank = f", rank {slot.rank}" if has_ranks else ""
+    job = f", job {slot.job}" if has_jobs else ""
+    return f"{slot.slot}{rank}{job}"
 
 
 def _causes(attempts: Iterable[AttemptRecord]) -> Counter[str]:
@@ -213,6 +222,7 @@ def _lost_lines(summary: Summary) -> Iterator[str]:
     if odd:
         attempts = "1 attempt" if odd.total() == 1 else f"{odd.total()} attempts"
         yield f"Trouble: {attempts}: " + ", ".join(f"{n} {cause}" for cause, n in odd.most_common())
+    yield from (f"Trouble: {line}." for line in summary.absent)
 
 
 def _had_earlier_launches(summary: Summary) -> bool:

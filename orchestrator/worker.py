@@ -69,7 +69,7 @@ def _work(order: WorkOrder, objective: Objective, tools: Tools, wire: Channel) -
 
     try:
         telling = _Telling(wire, order.binding)
-        goes_on, strays = _Permission(wire), Strays()
+        goes_on, strays = _Permission(wire, order.asks), Strays()
         objective = _shielded(objective, strays, goes_on)
         study, storage = open_run_study(order, tools, telling)
         telling.observed()
@@ -81,7 +81,7 @@ def _work(order: WorkOrder, objective: Objective, tools: Tools, wire: Channel) -
             objective,
             order.seed,
             telling,
-            lambda: goes_on() and not strays.are_left,
+            lambda: not strays.are_left and goes_on(),
             callbacks,
             order.max_trials,
         )
@@ -128,15 +128,34 @@ def _shielded(objective: Objective, strays: Strays, goes_on: _Permission) -> Obj
 
 
 class _Permission:
-    """Whether to go on: the agent lives, and has neither said stop nor told this process to end."""
+    """Whether to go on: the agent lives, and has neither said stop nor told this process to end.
 
-    def __init__(self, wire: Channel) -> None:
+    Where time is limited (``asks``) the agent is asked: by then it has heard of the trial before, so that its
+    forecast is not older than the question.
+    """
+
+    def __init__(self, wire: Channel, asks: bool) -> None:
         self._wire = wire
+        self._asks = asks
         self._heard: set[str] = set()
 
     def __call__(self) -> bool:
         self._listen()
-        return "stop" not in self._heard and not self._wire.closed and not self.is_ended()
+        if self._asks and self._is_on():
+            self._ask()
+        return self._is_on()
+
+    def _ask(self) -> None:
+        self._heard.discard("go")
+        self._wire.send("asks")
+        while "go" not in self._heard and self._is_on():
+            message = self._wire.receive()
+            self._heard |= {message.kind} if message is not None else set()
+
+    def _is_on(self) -> bool:
+        """By what was heard so far."""
+        was_ended = "end" in self._heard or interrupts.was_told()
+        return "stop" not in self._heard and not self._wire.closed and not was_ended
 
     def is_ended(self) -> bool:
         """Whether this process was told to end, whatever an objective has made of the signal."""

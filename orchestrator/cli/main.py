@@ -1,7 +1,7 @@
 """``nano-hpo VERB …``: arguments in, an exit code out.
 
-Exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted. Nothing heavy is imported before a verb
-needs it.
+Exit codes: 0 done, 1 the run failed, 2 bad input, 75 out of time (the same command goes on), 130
+interrupted. Nothing heavy is imported before a verb needs it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from orchestrator.cli import db, doctor, options, studies, trials
+from orchestrator.cli import db, doctor, init, jobs, options, studies, submit, trials
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -31,8 +31,10 @@ examples:
   nano-hpo studies --storage mysql://user@host/db
   nano-hpo trials --failed --storage mysql://user@host/db --study-name s
   nano-hpo topology --n-parallels 4
+  nano-hpo submit --nodes 4 -- run train.py:objective --n-trials 100 --storage mysql://user@host/db
 
-exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted"""
+exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted, 75 out of time: the same
+command goes on"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,7 +48,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     _prepare_streams()
-    arguments = _parser().parse_args(argv)
+    arguments = parse(argv)
     handler: Callable[[argparse.Namespace], int] = arguments.handler
     try:
         code = handler(arguments)
@@ -64,6 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _explain(error)
     return code
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The words of a command line as its verb reads them. Exits with one line where they are wrong."""
+    return _parser().parse_args(argv)
 
 
 def _close_stdout() -> None:
@@ -109,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     trials.add_trials(verbs)
     studies.add_verbs(verbs)
     doctor.add_doctor(verbs)
+    submit.add_submit(verbs)
+    jobs.add_jobs(verbs)
+    init.add_init(verbs)
     return parser
 
 

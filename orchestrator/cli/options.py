@@ -24,7 +24,10 @@ space.toml:
   optimizer = ["adam", "sgd"]           # the command finds it in NANO_HPO_PARAM_optimizer
 
 A run that was cut off is finished by the same command. --resume begins a new run on the
-study: its history counts, and N trials are added."""
+study: its history counts, and N trials are added.
+
+exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped by Ctrl-C, SIGTERM or SIGHUP,
+75 out of time (walltime, SIGUSR1): the same command goes on"""
 
 
 def add_run(subparsers: Any) -> None:
@@ -66,7 +69,7 @@ def _add_command(parser: argparse.ArgumentParser) -> None:
 
     def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
         """What stands behind the first ``--`` is the command, whatever it looks like."""
-        words, command = _divided(list(args))
+        words, command = divided(list(args))
         options, unknown = parse(words, namespace)
         options.command = command
         return options, unknown
@@ -74,7 +77,8 @@ def _add_command(parser: argparse.ArgumentParser) -> None:
     parser.parse_known_args = parse_known_args  # type: ignore[method-assign]  # else argparse reads it too
 
 
-def _divided(words: list[str]) -> tuple[list[str], list[str] | None]:
+def divided(words: list[str]) -> tuple[list[str], list[str] | None]:
+    """What stands before the first ``--``, and behind it."""
     if "--" not in words:
         return words, None
     place = words.index("--")
@@ -88,12 +92,21 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--timeout", type=float, metavar="S", help="begin no trial after so many seconds")
     group.add_argument(
+        "--walltime",
+        default="auto",
+        metavar="TIME",
+        help="when this launch is ended from outside, as Slurm's --time (90 is minutes; 01:30:00; 1-12:00; "
+        "90s is seconds), or none: no trial begins that will not finish by then, going by the time that 90%% "
+        "of the completed ones took at most, and shortly before, running ones are stopped as by SIGUSR1 "
+        "(exit code 75). Default: the end of the Slurm job (SLURM_JOB_END_TIME, squeue)",
+    )
+    group.add_argument(
         "--grace",
         type=float,
         default=30.0,
         metavar="S",
-        help="seconds for running trials to finish or to checkpoint after Ctrl-C, SIGTERM or SIGUSR1 "
-        "(default 30)",
+        help="seconds for running trials to finish or to checkpoint after Ctrl-C, SIGTERM or SIGUSR1, "
+        "and before the walltime ends, at most a quarter of it (default 30)",
     )
 
 
@@ -136,6 +149,11 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help=f"{STORAGE_HELP}; auto:mysql[:DIR]: a private server, see nano-hpo db (default: an SQLite "
         "file of the run)",
+    )
+    group.add_argument(
+        "--storage-proxy",
+        action="store_true",
+        help="behind mpirun or srun: only rank 0 reaches the database, and lends it to the other ranks",
     )
     group.add_argument(
         "--storage-patience",

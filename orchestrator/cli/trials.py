@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.columns import columns
 from orchestrator.cli.options import STORAGE_HELP
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _trials(summary: Summary) -> str:
         )
         for trial in summary.trials
     ]
-    return _table(rows) if len(rows) > 1 else "The study has no trials."
+    return columns(rows) if len(rows) > 1 else "The study has no trials."
 
 
 def _cause(trial: FrozenTrial) -> str | None:
@@ -148,20 +148,8 @@ def _failures(summary: Summary) -> str:
     ]
     for trial in summary.unexplained():
         rows.append((str(trial.number), "-", "fail", *"-----", _cause(trial) or "not known: it was not ours"))
-    return _table(rows) if len(rows) > 1 else "No attempt has failed or was lost."
+    return columns(rows) if len(rows) > 1 else "No attempt has failed or was lost."
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side, on one line a row, whatever a cause says."""
-    from orchestrator.cli.study_table import on_one_line
-
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(_line(map(on_one_line, row), widths) for row in rows)
-
-
-def _line(row: Iterable[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,22 +17,25 @@ if TYPE_CHECKING:
     from affinity import Allowance, Partition, Topology
     from orchestrator.command.objective import CommandObjective
     from orchestrator.run import Outcome
-    from orchestrator.spec import RunSpec
+    from orchestrator.spec import RunSpec, Walltime
 
 
 def run(options: argparse.Namespace) -> int:
-    """``nano-hpo run``: search; 0 when the budget is spent, 130 when interrupted, 1 when the run failed.
+    """``nano-hpo run``: search; 0 when the budget is spent, 1 when the run failed, else why it was stopped.
 
-    A run whose trials all failed has failed too.
+    130: somebody did so. 75 (EX_TEMPFAIL of sysexits.h): its time is over, and the same command goes on. A
+    run whose trials all failed has failed too.
     """
-    from orchestrator.api import launch_run
     from orchestrator.cli.text import print_outcome
+    from orchestrator.launching import launch_run
     from orchestrator.progress import Silent, view_for_terminal
 
     objective = _objective(options)
     spec = _spec(options, objective)
     view = Silent() if options.quiet else view_for_terminal()
-    outcome = launch_run(spec, objective, {}, view, options.run_dir, options.run_id, draw=options.draw)
+    outcome = launch_run(
+        spec, objective, {}, view, options.run_dir, options.run_id, draw=options.draw, owns=True
+    )
     print_outcome(outcome, as_json=options.json)
     return _exit_code(outcome)
 
@@ -40,9 +45,17 @@ def _exit_code(outcome: Outcome) -> int:
 
     if outcome.ending.state == FINISHED:
         return 1 if outcome.summary is not None and outcome.summary.only_failures else 0
+    if outcome.ending.is_out_of_time:
+        return 75
     if outcome.signals:
         return 130
     return 1 if outcome.ending.state == FAILED else 0
+
+
+def asked_for(options: argparse.Namespace) -> tuple[RunSpec, str | CommandObjective]:
+    """What the options of ``nano-hpo run`` come to: settings and objective, checked."""
+    objective = _objective(options)
+    return _spec(options, objective), objective
 
 
 def _objective(options: argparse.Namespace) -> str | CommandObjective:
@@ -79,6 +92,7 @@ def _named(objective: str | CommandObjective) -> tuple[str, str]:
 
 
 def _spec(options: argparse.Namespace, objective: str | CommandObjective) -> RunSpec:
+    from orchestrator.host import age_s
     from orchestrator.spec import RunSpec
     from orchestrator.storage_url import chosen_url
 
@@ -88,6 +102,7 @@ def _spec(options: argparse.Namespace, objective: str | CommandObjective) -> Run
         study_name=options.study_name if options.study_name is not None else study_name,
         n_trials=options.n_trials,
         timeout_s=options.timeout,
+        walltime_s=_walltime(options.walltime),
         n_parallels=_width(options.n_parallels, options.keep_binding),
         storage_url=chosen_url(options.storage, may_be_automatic=True),
         directions=tuple(options.direction or ("minimize",)),
@@ -100,6 +115,8 @@ def _spec(options: argparse.Namespace, objective: str | CommandObjective) -> Run
         policy=options.policy,
         oversubscribe=options.oversubscribe,
         keep_binding=options.keep_binding,
+        storage_proxy=options.storage_proxy,
+        asked_s=time.monotonic() - age_s(),
         max_retries=options.max_retries,
         grace_s=options.grace,
         storage_patience_s=options.storage_patience,
@@ -107,6 +124,20 @@ def _spec(options: argparse.Namespace, objective: str | CommandObjective) -> Run
         trial_memory_mib=_size_mib(options.trial_memory),
         trials_per_worker=1 if options.isolate else options.trials_per_worker,
     )
+
+
+def _walltime(text: str) -> Walltime:
+    """As Slurm's ``--time`` takes it; ``auto``; or none, for which Slurm has a 0."""
+    from launchers import parse_time
+    from orchestrator.errors import SpecError
+
+    if text == "auto":
+        return "auto"
+    try:
+        seconds = math.inf if text == "none" else parse_time(text)
+    except ValueError as error:
+        raise SpecError(f"--walltime: {error}.") from None
+    return seconds if 0 < seconds < math.inf else "none"
 
 
 _MIB = {"": 1.0, "K": 2.0**-10, "M": 1.0, "G": 2.0**10, "T": 2.0**20}

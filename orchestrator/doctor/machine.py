@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from affinity import AffinityError, format_list, read_allowance, read_topology
-from launchers import RankError, read_rank
+from launchers import LauncherError, RankError, read_mpi_library, read_rank
 from orchestrator.doctor.check import Check, bad, good, mind
 
 
@@ -15,6 +16,7 @@ def machine_checks() -> Iterator[Check]:
     """Cores and what may be used of them; which launchers are there, and whether one has started us."""
     yield _cores()
     yield _launchers()
+    yield _mpi()
     yield _rank()
 
 
@@ -36,6 +38,15 @@ def _cores() -> Check:
 def _launchers() -> Check:
     found = [path for name in ("mpirun", "mpiexec", "srun", "sbatch") if (path := shutil.which(name))]
     return good("launchers", ", ".join(found) or "neither MPI nor Slurm: one machine at a time")
+
+
+def _mpi() -> Check:
+    if find_spec("mpi4py") is None:
+        return good("mpi4py", "not installed: the launcher's environment tells ranks")
+    try:
+        return good("mpi4py", f"uses {read_mpi_library()}")
+    except LauncherError as error:
+        return mind("mpi4py", str(error), "until then the launcher's environment tells ranks")
 
 
 def _rank() -> Check:

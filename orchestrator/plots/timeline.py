@@ -38,6 +38,8 @@ _COLORS = {
     "waiting": SKY,
     "infeasible": "#CBD5E1",
 }
+Lane = tuple[str, str, int, int]  # host, job, rank, slot
+
 _FEW_ROWS = 8  # each of which has its tick
 _THICKNESS = 0.75  # of a lane; plotly's own is wider where an outcome is in every other lane only
 _OUTCOMES = {"pruned": "pruned", "raised": "failed"}  # a cause's outcome where it is plain
@@ -65,10 +67,19 @@ def _by_slot(view: StudyView, attempts: Sequence[AttemptRecord]) -> go.Figure:
     return figure.update_layout(barmode="overlay", showlegend=True, legend=LEGEND)
 
 
-def _lanes(attempts: Iterable[AttemptRecord]) -> dict[tuple[str, int, int], str]:
-    """Labels of the lanes in their order: host, rank, slot."""
-    keys = sorted({(attempt.host, attempt.rank, attempt.slot) for attempt in attempts})
-    return {key: f"{literal(key[0])} · rank {key[1]} · slot {key[2]}" for key in keys}
+def _lanes(attempts: Iterable[AttemptRecord]) -> dict[Lane, str]:
+    """Labels of the lanes in their order: host, rank, slot; and the Slurm job, each of which has a rank 0."""
+    keys = sorted({_lane(attempt) for attempt in attempts})
+    return {key: _label(*key) for key in keys}
+
+
+def _lane(attempt: AttemptRecord) -> Lane:
+    return attempt.host, attempt.job or "", attempt.rank, attempt.slot
+
+
+def _label(host: str, job: str, rank: int, slot: int) -> str:
+    of_job = f" · job {literal(job)}" if job else ""
+    return f"{literal(host)}{of_job} · rank {rank} · slot {slot}"
 
 
 def _by_outcome(view: StudyView, attempts: Sequence[AttemptRecord]) -> dict[str, list[AttemptRecord]]:
@@ -92,7 +103,7 @@ def _bars(
     view: StudyView,
     name: str,
     attempts: Sequence[AttemptRecord],
-    lanes: dict[tuple[str, int, int], str],
+    lanes: dict[Lane, str],
     last: datetime,
 ) -> go.Bar:
     seconds = [((attempt.end or last) - attempt.start).total_seconds() for attempt in attempts]
@@ -100,7 +111,7 @@ def _bars(
         name=literal(name),
         base=[attempt.start.isoformat() for attempt in attempts],
         x=[1000 * length for length in seconds],  # plotly counts dates in ms
-        y=[lanes[(attempt.host, attempt.rank, attempt.slot)] for attempt in attempts],
+        y=[lanes[_lane(attempt)] for attempt in attempts],
         orientation="h",
         width=_THICKNESS,
         marker={"color": _COLORS.get(name, PURPLE), "line": {"color": "white", "width": 0.5}},

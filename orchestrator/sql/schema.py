@@ -138,6 +138,8 @@ agents = sa.Table(
     sa.Column("start_s", _seconds, nullable=False),
     sa.Column("end_s", _seconds),
     sa.Column("report", sa.Text().with_variant(MEDIUMTEXT, "mysql")),
+    sa.Column("n_ranks", sa.Integer),  # of the launch that it belongs to
+    sa.Column("job", sa.String(64)),  # of Slurm: 1234, or 1200_3 for a task of an array
 )
 
 attempts = sa.Table(

@@ -280,6 +280,18 @@ class AttemptTable:
         )
         return {state: int(n) for state, n in self._database.read(lambda c: c.execute(query).all())}
 
+    def durations_s(self, run_id: str, n_latest: int) -> list[float]:
+        """Seconds in the objective of the latest attempts of a run that returned a value, in their order."""
+        query = (
+            sa.select(attempts.c.objective_s)
+            .join(trials, trials.c.trial_id == attempts.c.trial_id)
+            .where(attempts.c.run_id == run_id, attempts.c.state == "ended")
+            .where(attempts.c.objective_s.is_not(None), trials.c.state == TrialState.COMPLETE)
+            .order_by(attempts.c.end_s.desc())
+            .limit(n_latest)
+        )
+        return list(self._database.read(lambda c: c.execute(query).scalars().all()))[::-1]
+
     def has_given_back(self, run_id: str) -> bool:
         """Whether a trial of the run waits for a worker: given back, or released and taken by nobody."""
         returned = attempts.c.state == "returned"

@@ -10,13 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from optuna.exceptions import DuplicatedStudyError
+from optuna.study import StudyDirection
+from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
 
 from orchestrator.host import HostProcess
 from orchestrator.records import RunRecord
 from orchestrator.spec import RunSpec
 from orchestrator.sql.database import Database, knowing_itself
-from orchestrator.sql.schema import agents, database_now, runs, studies
+from orchestrator.sql.schema import agents, database_now, runs, studies, study_system_attributes
 from orchestrator.sql.upsert import upsert
+from orchestrator.storage.study_rows import insert_study
 
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 STALE_AFTER_S = 60.0
@@ -45,11 +49,39 @@ class StoredAgent:
     stale: bool
     ended: bool  # it said goodbye, or others took it for dead
     report: dict[str, Any] | None
+    n_ranks: int = 1  # of its launch
+    job: str | None = None  # of Slurm, which names it so
 
     @property
     def said_goodbye(self) -> bool:
         """Whether it ended by itself: only then there is a report of it."""
         return self.report is not None
+
+
+@dataclass(frozen=True, slots=True)
+class NewStudy:
+    """A study that is made with its run. ``replaces`` is the id of one of that name, which gets another."""
+
+    name: str
+    directions: tuple[str, ...]
+    metric_names: tuple[str, ...] = ()
+    replaces: int | None = None
+
+    def insert(self, c: sa.Connection) -> int:
+        """Write it within a transaction; its id. ``IntegrityError``: there is one of that name."""
+        if self.replaces is not None:
+            move_aside(c, self.replaces, self.name)
+        study_id = insert_study(c, self.name, [StudyDirection[one.upper()] for one in self.directions])
+        if self.metric_names:
+            names = {"key": _SYSTEM_ATTR_METRIC_NAMES, "value_json": json.dumps(list(self.metric_names))}
+            c.execute(sa.insert(study_system_attributes).values(study_id=study_id, **names))
+        return study_id
+
+
+def move_aside(c: sa.Connection, study_id: int, name: str) -> None:
+    """Make room for another study of that name: this one's gets the time; nothing is deleted."""
+    replaced = f"{name} (replaced {datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f})"
+    c.execute(sa.update(studies).where(studies.c.study_id == study_id).values(study_name=replaced))
 
 
 class RunTable:
@@ -58,11 +90,14 @@ class RunTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, run_id: str, study_id: int, spec: RunSpec, seed: int) -> None:
-        """Write a new run with the seed it really uses; a run of that id must not exist."""
+    def create(self, run_id: str, study: int | NewStudy, spec: RunSpec, seed: int) -> bool:
+        """Write a run, with the seed it really uses, on a stored study or with a new one: in one transaction.
+
+        Of several callers with one id, True for the one that did it. ``DuplicatedStudyError``: somebody has
+        made a study of that name.
+        """
         row = {
             "run_id": run_id,
-            "study_id": study_id,
             "owner": _user(),
             "spec": json.dumps({**spec.as_json(), "seed": seed}, default=repr),
             "spec_hash": spec.identity_hash(),
@@ -74,11 +109,21 @@ class RunTable:
         }
         mine = sa.and_(runs.c.run_id == run_id, runs.c.mark == row["mark"])
 
-        def work(c: sa.Connection, again: bool) -> None:
-            if not (again and _is_there(c, mine)):
-                c.execute(sa.insert(runs).values(**row, start_s=database_now()))
+        def work(c: sa.Connection, again: bool) -> bool:
+            if again and _is_there(c, mine):
+                return True
+            if _is_there(c, sa.and_(runs.c.run_id == run_id, runs.c.study_id == studies.c.study_id)):
+                return False  # without its study it is an orphan, which a new study removes
+            study_id = study if isinstance(study, int) else study.insert(c)
+            c.execute(sa.insert(runs).values(**row, study_id=study_id, start_s=database_now()))
+            return True
 
-        self._database.write(knowing_itself(work))
+        try:
+            return self._database.write(knowing_itself(work))
+        except sa.exc.IntegrityError:  # somebody was quicker
+            if self.find(run_id) is not None:
+                return False
+            raise DuplicatedStudyError(f"Another study of the name of run {run_id} was made.") from None
 
     def find(self, run_id: str) -> StoredRun | None:
         """The run of that id."""
@@ -116,7 +161,15 @@ class RunTable:
         statement = sa.update(runs).where(runs.c.run_id == run_id).values(**values)
         self._database.write(lambda c: c.execute(statement))
 
-    def register_agent(self, agent_id: str, run_id: str, rank: int, process: HostProcess) -> None:
+    def register_agent(
+        self,
+        agent_id: str,
+        run_id: str,
+        rank: int,
+        process: HostProcess,
+        n_ranks: int = 1,
+        job: str | None = None,
+    ) -> None:
         """Announce this process as an agent of the run."""
         row = {
             "agent_id": agent_id,
@@ -128,6 +181,8 @@ class RunTable:
             "pid_start_s": process.start_s,
             "heartbeat_s": database_now(),
             "start_s": database_now(),
+            "n_ranks": n_ranks,
+            "job": job,
         }
         # Its id is new: one that is there already was written by the same call, whose answer was lost.
         self._database.write(lambda c: upsert(c, agents, [row], ["agent_id"], keep=True))
@@ -157,13 +212,6 @@ class RunTable:
         stale = (database_now() - agents.c.heartbeat_s > STALE_AFTER_S).label("stale")
         query = sa.select(agents, stale).where(agents.c.run_id == run_id).order_by(agents.c.start_s)
         return [_stored_agent(row) for row in self._database.read(lambda c: c.execute(query).all())]
-
-    def rename_study(self, study_id: int, name: str) -> str:
-        """Move a study out of the way: its name gets the time; nothing is deleted. Returns the new name."""
-        replaced = f"{name} (replaced {datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f})"
-        statement = sa.update(studies).where(studies.c.study_id == study_id).values(study_name=replaced)
-        self._database.write(lambda c: c.execute(statement))
-        return replaced
 
 
 def _is_there(c: sa.Connection, condition: Any) -> bool:
@@ -195,6 +243,8 @@ def _stored_agent(row: sa.Row[Any]) -> StoredAgent:
         stale=bool(row.stale),
         ended=row.end_s is not None,
         report=json.loads(row.report) if row.report else None,
+        n_ranks=row.n_ranks or 1,
+        job=row.job,
     )
 
 

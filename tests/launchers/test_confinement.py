@@ -29,25 +29,63 @@ def process(tmp_path: Path) -> Path:
 
 def test_ranks_of_mpirun_divide_what_mpirun_may_use(process: Path) -> None:
     found = read_confinement(SECOND_OF_TWO, {}, process=process)
-    assert found == Confinement((0, 1, 2, 3), n_ranks=2, place=1, source="mpirun")
+    assert (found.pus, found.n_ranks, found.place, found.source) == ((0, 1, 2, 3), 2, 1, "mpirun")
 
 
-@pytest.mark.parametrize("name", ["prterun", "orted", "hydra_pmi_proxy", "mpiexec.hydra"])
+@pytest.mark.parametrize(
+    "name", ["mpirun.openmpi", "mpiexec.openmpi", "prterun", "orted", "hydra_pmi_proxy", "mpiexec.hydra"]
+)
 def test_the_processes_of_other_mpis_are_known(process: Path, name: str) -> None:
     status = process.with_name("20") / "status"
     status.write_text(status.read_text().replace("mpirun", name[:15]))  # as the kernel cuts it
     assert read_confinement(SECOND_OF_TWO, {}, process=process).pus == (0, 1, 2, 3)
 
 
+def test_what_a_rank_was_bound_to_and_what_binds_none_is_said_on_one_line(process: Path) -> None:
+    found = read_confinement(SECOND_OF_TWO, {}, process=process)
+    assert found.note is not None
+    assert found.note.startswith("mpirun bound this rank to CPU 1. The ranks of this node (2) divide CPU 0-3")
+    assert "--keep-binding" in found.note
+    assert "mpirun --bind-to none" in found.note
+    assert "\n" not in found.note
+
+
+def test_there_is_nothing_to_say_of_a_rank_that_is_not_bound(process: Path) -> None:
+    status = process / "status"
+    status.write_text(status.read_text().replace("Cpus_allowed_list:\t1", "Cpus_allowed_list:\t0-3"))
+    assert read_confinement(SECOND_OF_TWO, {}, process=process).note is None
+
+
+@pytest.mark.parametrize(
+    ("launcher", "environ", "flag"),
+    [
+        ("mpich", {}, "mpiexec -bind-to none"),
+        ("mpich", {"I_MPI_HYDRA_UUID": "1"}, "mpiexec -genv I_MPI_PIN off"),
+        ("pmi", {}, "mpiexec --cpu-bind none"),
+        ("pmix", {}, "its launcher's option for no binding"),
+    ],
+)
+def test_each_launcher_has_its_own_flag(
+    process: Path, launcher: str, environ: dict[str, str], flag: str
+) -> None:
+    found = read_confinement(Rank(1, 2, 1, 2, launcher), environ, process=process)
+    assert found.note is not None
+    assert flag in found.note
+
+
 def test_a_rank_that_keeps_its_binding_has_its_mask_to_itself(process: Path) -> None:
     found = read_confinement(SECOND_OF_TWO, {}, keep_binding=True, process=process)
-    assert found == Confinement(None, n_ranks=1, place=0)
+    assert (found.pus, found.n_ranks, found.place, found.note) == (None, 1, 0, None)
 
 
-def test_ranks_divide_their_own_mask_where_no_mpirun_is_above_them(process: Path) -> None:
+def test_ranks_divide_their_own_mask_where_no_mpirun_is_above_them_and_say_so(process: Path) -> None:
     (process.with_name("20") / "status").unlink()
     found = read_confinement(SECOND_OF_TWO, {}, process=process)
-    assert found == Confinement(None, n_ranks=2, place=1)
+    assert (found.pus, found.n_ranks, found.place) == (None, 2, 1)
+    assert found.note is not None
+    assert "cannot be seen from here" in found.note
+    assert "all 2 ranks of this node are taken to share them" in found.note
+    assert "mpirun --bind-to none" in found.note
 
 
 def test_a_process_alone_divides_its_own_mask_also_below_an_mpirun(process: Path) -> None:
@@ -70,3 +108,11 @@ def test_tasks_of_srun_keep_cpus_of_their_own_and_divide_common_ones(
     found = read_confinement(Rank(1, 2, 1, 2, "slurm"), environ)
     assert found.pus is None
     assert (found.n_ranks, found.place) == ((1, 0) if is_own else (2, 1))
+    assert found.note is None  # what srun gives is what was asked for
+
+
+def test_a_task_of_srun_that_has_too_few_cpus_is_told_what_gives_more() -> None:
+    environ = {"SLURM_CPU_BIND_TYPE": "mask_cpu:", "SLURM_CPU_BIND_LIST": "0x1,0x2"}
+    found = read_confinement(Rank(1, 2, 1, 2, "slurm"), environ)
+    assert "--cpus-per-task=N" in found.more
+    assert "--cpu-bind=none" in found.more

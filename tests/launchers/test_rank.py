@@ -1,4 +1,7 @@
-"""Ranks from environments recorded under real launchers (Open MPI 4.1.4 and 5.0.11, MPICH 5, Slurm 22.05)."""
+"""Ranks from environments recorded under real launchers.
+
+Open MPI 4.1.4 and 5.0.11, MPICH 4.0 and 5.0, Intel MPI 2021.18, Slurm 22.05.
+"""
 
 import os
 import shutil
@@ -43,6 +46,12 @@ HYDRA = {
     "MPI_LOCALNRANKS": "2",
     "HYDI_CONTROL_FD": "7",
 }
+INTEL_MPI = HYDRA | {
+    "I_MPI_HYDRA_UUID": "3d560000-0a75-d9b0-5f61-0600f851937c",
+    "I_MPI_PIN_INFO": "1",
+    "HYDRA_BSTRAP_NODE_ID": "0",
+    "HYDRA_BSTRAP_LOCALHOST": "vm",
+}
 SLURM_BATCH = {
     "SLURM_JOB_ID": "1",
     "SLURM_JOB_NAME": "j.sh",
@@ -79,6 +88,7 @@ PMIX = {"PMIX_RANK": "1", "PMIX_SIZE": "2", "PMIX_LOCAL_RANK": "0", "PMIX_LOCAL_
         pytest.param(OPENMPI_4, Rank(1, 2, 1, 2, "openmpi"), id="Open MPI 4"),
         pytest.param(OPENMPI_5, Rank(0, 2, 0, 2, "openmpi"), id="Open MPI 5"),
         pytest.param(HYDRA, Rank(1, 2, 1, 2, "mpich"), id="Hydra"),
+        pytest.param(INTEL_MPI, Rank(1, 2, 1, 2, "mpich"), id="Intel MPI"),
         pytest.param(SLURM_TASK, Rank(2, 3, 0, 1, "slurm"), id="srun"),
         pytest.param(SLURM_PMI2, Rank(2, 3, 0, 1, "slurm"), id="srun --mpi=pmi2"),
         pytest.param(SLURM_TASK | {"PMIX_RANK": "2"}, Rank(2, 3, 0, 1, "slurm"), id="srun --mpi=pmix"),

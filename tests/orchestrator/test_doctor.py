@@ -21,6 +21,7 @@ def test_a_machine_and_its_software_are_looked_at_without_a_storage(cli):
     found = {one["topic"]: one for one in done.json}
     assert "optuna" in found["packages"]["said"]
     assert "usable (PUs" in found["cores"]["said"]
+    assert "mpi4py" in found
     assert "storage" not in found
     assert list(cli.cwd.iterdir()) == [cli.cwd / "job.py"]
 

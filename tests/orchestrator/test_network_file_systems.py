@@ -8,7 +8,7 @@ import pytest
 
 from launchers import Rank
 from orchestrator.errors import StorageError
-from orchestrator.launch import plan
+from orchestrator.launch import require_shared_storage
 from orchestrator.spec import RunSpec
 from orchestrator.sql import network_fs
 from orchestrator.sql.advice import warnings_about, warnings_about_file
@@ -105,19 +105,18 @@ def test_one_line_says_what_a_file_there_costs(tmp_path, on_nfs):
     assert not list(warnings_about_file(tmp_path))
 
 
-@pytest.mark.parametrize("url", [None, "sqlite:////srv/study.db"])
 @pytest.mark.parametrize("index", [0, 3])
-def test_ranks_on_several_hosts_are_refused_a_file(url, index):
-    spec = RunSpec("f", "s", n_trials=1, storage_url=url)
+def test_ranks_on_several_hosts_are_refused_a_file(index):
+    spec = RunSpec("f", "s", n_trials=1, storage_url="sqlite:////srv/study.db")
     with pytest.raises(StorageError, match="on several hosts, which cannot share the SQLite file"):
-        plan(spec, Rank(index, 4, index % 2, 2, "openmpi"), share=None)  # type: ignore[arg-type]
+        require_shared_storage(spec, Rank(index, 4, index % 2, 2, "openmpi"))
 
 
 def test_a_launch_on_several_hosts_is_refused_at_once_and_writes_nothing(cli: CommandLine):
     two_hosts = {"RANK": "1", "SIZE": "2", "LOCAL_RANK": "0", "LOCAL_SIZE": "1"}
     cli.env |= {f"OMPI_COMM_WORLD_{name}": value for name, value in two_hosts.items()}
     before = sorted(cli.cwd.iterdir())
-    done = cli("run", "job.py:empty", "-n", 1)
+    done = cli("run", "job.py:empty", "-n", 1, "--storage", "sqlite:///a.db")
     assert done.code == 2
     assert "name a database server" in done.err
     assert sorted(cli.cwd.iterdir()) == before

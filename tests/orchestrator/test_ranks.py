@@ -3,45 +3,76 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
+from collections.abc import Mapping, Sequence
 
 import optuna
 import pytest
 
-MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none"]
+from tests.mpi import environment, fake_rsh, hydra, mpich_environment, needs_mpich, needs_open_mpi, open_mpi
 
 
-@pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed")
-@pytest.mark.parametrize("n_ranks", [2, 3])
-def test_ranks_share_one_run_and_its_budget_and_one_of_them_reports(cli, storage_url, n_ranks):
-    env = cli.env | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    env["MEET"] = str(n_ranks)
-    words = (
-        "run",
-        "job.py:meets",  # no rank works before all are there: a late one would find nothing left to do
-        "-n",
-        30,
-        "--oversubscribe",
-        "--storage",
-        storage_url,
-        "--study-name",
-        "ranks",
-    )
-    command = [*MPIRUN, "-n", str(n_ranks), *cli.argv(*words, "--draw", "none", "--json")]
+def run(
+    cli, launcher: Sequence[str], n_ranks: int, env: Mapping[str, str], *more: object
+) -> tuple[dict, str]:
+    """The summary of a run of 30 trials, and what was said."""
+    # No rank works before all are there: a late one would find nothing left to do.
+    words = ("run", "job.py:meets", "-n", 30, "--oversubscribe", "--study-name", "ranks", *more)
     done = subprocess.run(
-        command, cwd=cli.cwd, env=env, capture_output=True, text=True, timeout=240, check=False
+        [*launcher, *cli.argv(*words, "--draw", "none", "--json")],
+        cwd=cli.cwd,
+        env={**cli.env, **env, "MEET": str(n_ranks)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
+    return json.loads(done.stdout), done.stderr
+
+
+def require_one_run_of_all(summary: dict, n_ranks: int) -> None:
     assert sum(summary["counts"].values()) == 30
-    assert len(summary["runs"]) == 1
-    assert summary["runs"][0]["state"] == "finished"
+    assert [one["state"] for one in summary["runs"]] == ["finished"]
     assert sorted(slot["rank"] for slot in summary["slots"]) == list(range(n_ranks))
-    assert f"{n_ranks} ranks x 1 = {n_ranks} workers (openmpi)" in done.stderr
+
+
+@needs_open_mpi
+@pytest.mark.parametrize("n_ranks", [1, 2, 4])
+def test_ranks_share_one_run_and_its_budget_and_one_of_them_reports(cli, storage_url, n_ranks):
+    summary, said = run(cli, open_mpi(n_ranks), n_ranks, environment(), "--storage", storage_url)
+    require_one_run_of_all(summary, n_ranks)
+    assert (f"{n_ranks} ranks x 1 = {n_ranks} workers (openmpi)" in said) == (n_ranks > 1)
     trials = optuna.load_study(study_name="ranks", storage=storage_url).trials
     assert sorted(trial.number for trial in trials) == list(range(30))
+
+
+@needs_mpich
+@pytest.mark.parametrize(
+    "n_ranks", [2, pytest.param(1, marks=pytest.mark.long), pytest.param(4, marks=pytest.mark.long)]
+)
+def test_ranks_of_mpich_share_one_run(cli, tmp_path, n_ranks):
+    summary, said = run(cli, hydra(n_ranks), n_ranks, mpich_environment(tmp_path))
+    require_one_run_of_all(summary, n_ranks)
+    assert (f"{n_ranks} ranks x 1 = {n_ranks} workers (mpich)" in said) == (n_ranks > 1)
+    assert "The ranks come from the environment" not in said  # MPI has told
+
+
+@needs_open_mpi
+def test_ranks_on_two_hosts_share_one_run(cli, tmp_path):
+    hosts = ["--mca", "plm_rsh_agent", fake_rsh(tmp_path), "--host", "one:1,two:2"]
+    summary, said = run(cli, open_mpi(3, *hosts), 3, environment())
+    require_one_run_of_all(summary, 3)
+    assert "3 ranks x 1 = 3 workers (openmpi)" in said
+
+
+@needs_open_mpi
+@needs_mpich
+def test_ranks_whose_mpi4py_belongs_to_another_mpi_share_one_run_and_one_of_them_says_so(cli):
+    summary, said = run(cli, hydra(2), 2, environment())
+    require_one_run_of_all(summary, 2)
+    assert said.count("mpi4py uses Open MPI v") == 1
 
 
 def test_a_rank_that_comes_when_the_others_have_finished_leaves_in_peace(cli):

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
 
 from bigdl.nano.automl.hpo.lazy import is_lazy
 from bigdl.nano.pytorch import ipex
 
 _BF16 = {"bf16", "bf16-mixed"}
+_AS_MANY_AS_THERE_ARE = (None, "auto", -1, "-1")
 _ONE_PROCESS: Mapping[str, tuple[Any, ...]] = {
-    "devices": (None, 1, "1", "auto", -1, "-1"),
+    "devices": (1, "1", *_AS_MANY_AS_THERE_ARE),
     "num_nodes": (None, 1),
     "strategy": (None, "auto", "single_device"),
 }
@@ -67,6 +69,14 @@ class TrainerRecipe:
             if not is_one and not (isinstance(value, int | str | None) and value in legal):
                 yield name, value
 
+    def trains_in_one_process(self, use_hpo: bool) -> bool:
+        """Whether nothing asks for several. Unasked, Lightning takes all GPUs; a search takes one device."""
+        if any(self.of_several_processes()):
+            return False
+        devices = self.given.get("devices")
+        is_one = devices not in _AS_MANY_AS_THERE_ARE or self.given.get("accelerator") == "cpu"
+        return use_hpo or is_one or torch.cuda.device_count() <= 1
+
     def arguments(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The keywords of ``pytorch_lightning.Trainer``. ``given``: in place of the arguments as given."""
         recipe = self if given is None else replace(self, given=given)
@@ -92,7 +102,7 @@ def with_own_environment(plugins: Any) -> list[Any]:
     """Plugins with Lightning's own environment, unless there is one among them.
 
     Lightning would take the process for a task of Slurm or a rank of MPI, and refuse to train, or wait for
-    the others; here these are how a search was launched.
+    the others; here these are how a search was launched. It would also initialise MPI only to ask.
     """
     several = list(plugins) if isinstance(plugins, list | tuple) else [plugins] if plugins else []
     if not any(isinstance(one, ClusterEnvironment) for one in several):

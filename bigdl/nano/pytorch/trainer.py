@@ -32,6 +32,8 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
         **kwargs: those of ``pytorch_lightning.Trainer``; ``precision="bf16"`` is its "bf16-mixed".
             Names of Lightning 1.x and of old Nano are understood with one ``FutureWarning``, or refused with
             what replaces them (``TypeError``).
+
+    Behind ``mpirun`` and ``srun`` each rank trains for itself, unless several devices or nodes are asked for.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
         self.use_hpo = use_hpo
         self._recipe = TrainerRecipe.of(given, use_ipex, channels_last)
         self._recipe.say_if_ipex_is_absent()
-        if use_hpo and not any(self._recipe.of_several_processes()):
+        if self._recipe.trains_in_one_process(use_hpo):
             given["plugins"] = with_own_environment(given.get("plugins"))
         super().__init__(**self._recipe.arguments(given))
 

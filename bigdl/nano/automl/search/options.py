@@ -23,6 +23,7 @@ class SearchOptions:
 
     n_trials: int | None = None
     timeout: float | None = None  # seconds
+    walltime: float | Literal["auto", "none"] = "auto"  # seconds until this process is ended from outside
     direction: str | None = None
     directions: Sequence[str] | None = None
     sampler: Any = None
@@ -78,6 +79,7 @@ class SearchOptions:
         return {
             "n_trials": self.n_trials,
             "timeout_s": self.timeout,
+            "walltime_s": self.walltime,
             "n_parallels": n_parallels,
             "oversubscribe": _is_more_than_cores(n_parallels),
             "sampler": sampler,

@@ -99,7 +99,10 @@ def study_to_use(resume: bool, options: SearchOptions, earlier: Searched | None,
 
 def stays_here(n_parallels: Any, where: Mapping[str, Any], options: SearchOptions) -> bool:
     """Whether no other process needs what is searched: the trials run in this one."""
-    return bool(n_parallels == 1) and where["storage"] is None and not options.needs_processes
+    from orchestrator.ranks import this_rank
+
+    is_alone = n_parallels == 1 and this_rank().size == 1
+    return bool(is_alone) and where["storage"] is None and not options.needs_processes
 
 
 def folders_of_weights(

@@ -1,0 +1,103 @@
+"""An agent's contact with the database of its run: looks and small deeds that can wait, never waited for.
+
+Running trials go on while the database is away; their agent then says so once, and its loop does not stop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.progress import View
+from orchestrator.run_handle import RunHandle
+from orchestrator.slot_worker import RunningTrial, SlotWorker
+from orchestrator.sql.failures import is_passing, said
+from orchestrator.tally import Tally
+
+_BEAT_S = 5.0
+_HANG_S = 2.0  # later than its beat: then the database has hung
+_HOLD_S = 1.0  # how long a worker may hold parameters back
+
+
+class Contact:
+    """Beats, looks at what other agents do, and keeps what workers hold back. Nothing here waits for long."""
+
+    def __init__(
+        self, run: RunHandle, workers: Sequence[SlotWorker], tally: Tally, view: View, max_retries: int
+    ) -> None:
+        """The database has just answered."""
+        self._run = run
+        self._workers = workers
+        self._tally = tally
+        self._view = view
+        self._max_retries = max_retries
+        self._is_away = False
+        self._answered_s = time.monotonic()  # when the database did last, but for trials of workers
+        self._beat_at_s = self._answered_s + _BEAT_S
+
+    def beat(self) -> None:
+        """Every few seconds: note what the workers take, and look around."""
+        if time.monotonic() < self._beat_at_s:
+            return
+        for worker in self._workers:
+            worker.sample_memory()
+        self.look_around()
+        self._beat_at_s = time.monotonic() + _BEAT_S  # now: a database that is away has taken a while
+
+    def look_around(self) -> bool:
+        """Say that we live; see what the other agents have done, and whose trials are to be given back.
+
+        False: the database is away.
+        """
+        return self._hastily(self._look_around)
+
+    def _look_around(self, run: RunHandle) -> None:
+        run.runs.beat(run.agent_id)
+        run.free_the_dead(self._max_retries)
+        self._tally.finished = run.attempts.counts(run.run_id).get("ended", 0)
+
+    def keep_params(self) -> None:
+        """Store parameters that workers have held back for a second, so that other workers see them."""
+        for worker in self._workers:
+            trial = worker.trial
+            if trial is None or time.monotonic() < trial.suggested_s + _HOLD_S or self._is_away:
+                continue
+            if self._hastily(partial(_store_suggested, trial)):
+                trial.are_stored(list(trial.suggested))
+
+    def _hastily(self, action: Callable[[RunHandle], None]) -> bool:
+        """Do what can be done later as well, unless the database is away: the loop must not wait for it."""
+        try:
+            with self._run.database.hasty():
+                action(self._run)
+        except DBAPIError as error:
+            if not is_passing(error):
+                raise
+            self._run.watch.interrupted()
+            self._say_that_it_is_away(error)
+            return False
+        self._is_away = False
+        self._excuse_waiting()
+        return True
+
+    def _excuse_waiting(self) -> None:
+        """The database answers: what it took since it did last, if that is long, is no trial's own time."""
+        now_s = time.monotonic()
+        silent_s = now_s - self._answered_s
+        if silent_s > _BEAT_S + _HANG_S:
+            for worker in self._workers:
+                if worker.trial is not None:
+                    worker.trial.waited_s += min(silent_s, now_s - worker.trial.since_s)
+        self._answered_s = now_s
+
+    def _say_that_it_is_away(self, error: DBAPIError) -> None:
+        if not self._is_away:
+            self._view.note(f"The database does not answer ({said(error)}); running trials go on.")
+        self._is_away = True
+
+
+def _store_suggested(trial: RunningTrial, run: RunHandle) -> None:
+    run.attempts.keep_suggested(trial.token, trial.trial_id, trial.suggested)

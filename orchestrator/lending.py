@@ -1,0 +1,70 @@
+"""How the processes of a launch reach its database: directly, or by a relay of their agent or of rank 0.
+
+Ranks on several nodes without a database server share the SQLite file of rank 0, which lends it; with
+``storage_proxy`` rank 0 lends a database that only its node can reach. Where a run would take more than half
+of a server's connections, the workers of a node share a few of their agent's.
+"""
+
+from __future__ import annotations
+
+import atexit
+import time
+from collections.abc import Callable
+
+from launchers import Rank
+from orchestrator.launch import Launch
+from orchestrator.relay.lend import N_CONNECTIONS, lend_to_other_machines, lend_to_this_machine
+from orchestrator.relay.need import connections_wanted, needs_relay, room
+from orchestrator.relay.relay import Relay
+from orchestrator.run_handle import RunHandle
+from orchestrator.spec import RunSpec
+
+Note = Callable[[str], None]
+
+_GUESTS_S = 60.0  # how long rank 0 waits for others to read the last of a run
+
+
+def is_lent(spec: RunSpec, rank: Rank) -> bool:
+    """Whether all ranks but 0 reach the database through rank 0."""
+    is_spread = rank.size > rank.local_size
+    return rank.size > 1 and (spec.storage_proxy or (is_spread and spec.storage_url is None))
+
+
+class Lending:
+    """The relays of one agent. They are closed by :meth:`close`, or with the process."""
+
+    def __init__(self, launch: Launch, note: Note) -> None:
+        self._launch = launch
+        self._note = note
+        self._to_workers: Relay | None = None
+
+    def open(self, run: RunHandle) -> str:
+        """Lend what this agent is to lend, now that the run is begun; the URL for its workers."""
+        spec, rank = self._launch.spec, self._launch.rank
+        if rank.index == 0 and is_lent(spec, rank):
+            self._lend_to_ranks(run.storage_url)
+        wanted = connections_wanted(rank.size, spec.n_parallels)
+        why = needs_relay(wanted, room(run.storage_url))
+        if why is None:
+            return run.storage_url
+        self._to_workers = lend_to_this_machine(run.storage_url)
+        self._note(f"{why}: the workers of each agent share {N_CONNECTIONS} of its own.")
+        return self._to_workers.url
+
+    def _lend_to_ranks(self, url: str) -> None:
+        """Until this process ends: others may read what came of the run as long as they live."""
+        relay = lend_to_other_machines(url, self._launch.paths.relay, N_CONNECTIONS)
+        atexit.register(_close_when_left, relay)
+        self._note(f"Rank 0 lends the database to the other ranks ({relay.where}); keep its node.")
+
+    def close(self) -> None:
+        """No worker is left."""
+        if self._to_workers is not None:
+            self._to_workers.close()
+
+
+def _close_when_left(relay: Relay) -> None:
+    deadline = time.monotonic() + _GUESTS_S
+    while relay.n_guests and time.monotonic() < deadline:
+        time.sleep(0.1)
+    relay.close()
