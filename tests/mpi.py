@@ -22,9 +22,12 @@ HYDRA = shutil.which("mpiexec.hydra") or "mpiexec.hydra"
 needs_open_mpi = pytest.mark.skipif(shutil.which(OPEN_MPI) is None, reason="Open MPI: not installed")
 needs_mpich = pytest.mark.skipif(shutil.which(HYDRA) is None, reason="MPICH: not installed")
 
-# Fake hosts: what would be run there by ssh is run here.
+# Fake hosts: what ssh would run there runs here. Each has a /tmp of its own, as the daemons clean theirs up.
 RSH = """#!/bin/sh
 while [ "${1#-}" != "$1" ]; do shift; done
+TMPDIR="$(dirname "$0")/$1"
+mkdir -p "$TMPDIR"
+export TMPDIR
 shift
 exec sh -c "$*"
 """

@@ -17,13 +17,13 @@ _JSON_HELP = """\
 --json prints a list: of trials with "number", "state", "values", "params", "duration_s", "attempts" (how
 often it was tried) and "cause" (why it failed); with --failed of attempts with "trial", "attempt",
 "trial_state", "cause", "detail", "host", "rank", "slot", "cpus", "pid", "start", "end", "exit_status",
-"peak_rss_mib", "cpu_s" and "log" (in the run directory); of a failed trial that no attempt of ours explains
-all is null but "trial", "trial_state" and perhaps "detail"."""
+"peak_rss_mib", "cpu_s", "job" (of Slurm) and "log" (in the run directory); of a failed trial that no
+attempt of ours explains all is null but "trial", "trial_state" and perhaps "detail"."""
 
 
 _ATTEMPT_KEYS = (
     *("trial", "attempt", "trial_state", "cause", "detail", "host", "rank", "slot", "cpus", "pid", "start"),
-    *("end", "exit_status", "peak_rss_mib", "cpu_s", "log"),
+    *("end", "exit_status", "peak_rss_mib", "cpu_s", "job", "log"),
 )
 
 
@@ -116,6 +116,7 @@ def _failures_json(summary: Summary) -> list[dict[str, Any]]:
             "exit_status": one.exit_status,
             "peak_rss_mib": one.peak_rss_mib,
             "cpu_s": one.cpu_s,
+            "job": one.job,
             "log": one.log,
         }
         for one in summary.failures()

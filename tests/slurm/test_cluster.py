@@ -130,6 +130,15 @@ def test_agents_on_two_nodes_share_one_run(desk: Desk, url: str, script: str) ->
     assert not list(desk.folder.glob(".nano-hpo-*"))
 
 
+def test_agents_on_two_nodes_need_no_database_server(desk: Desk) -> None:
+    job = desk.sbatch(*SMALL, SCRIPTS / "search_multinode.sbatch", *run_words(None, 12), NAP="0.3")
+    assert desk.cluster.finish(job) == ["COMPLETED"], desk.output(job)
+    run = desk.folder / "nano-hpo-runs/s/run-001"
+    assert len(json.loads((run / "trials.json").read_text())) == 12
+    assert {slot["rank"] for slot in json.loads((run / "summary.json").read_text())["slots"]} == {0, 1}
+    assert "Rank 0 lends the database" in desk.output(job)
+
+
 def test_four_jobs_of_an_array_share_one_run(desk: Desk, url: str) -> None:
     job = desk.sbatch(*SMALL, SCRIPTS / "search_array.sbatch", *run_words(url, 16), NAP="0.3")
     assert desk.cluster.finish(job) == ["COMPLETED"] * 4, desk.output(job)
@@ -325,3 +334,41 @@ def test_a_search_whose_first_node_loses_its_power_is_requeued_and_ends(desk: De
         assert len(desk.trials(url, "s")) == 6
     finally:
         desk.cluster.start_node(node)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("signal", "said"),
+    [
+        ("B:USR1@120", "stopped by SIGUSR1"),
+        ("B:CONT@1", "the allocation ends at"),  # no warning: the agent knows by itself
+    ],
+)
+def test_a_search_that_takes_longer_than_its_job_goes_on_when_it_is_requeued(
+    desk: Desk, url: str, signal: str, said: str
+) -> None:
+    flags = ("--time=1", f"--signal={signal}")
+    job = desk.sbatch(*SMALL, *flags, SCRIPTS / "search.sbatch", *run_words(url, 8), NAP="7")
+    desk.cluster.wait(lambda: desk.cluster.show(job).get("Restarts") == "1", "it is requeued")
+    desk.cluster.wait(lambda: desk.cluster.states(job) == ["PENDING"], "it waits")
+    begun = desk.trials(url, "s")
+    assert 0 < sum(trial["state"] == "COMPLETE" for trial in begun) < 8
+    assert {trial["state"] for trial in begun} <= {"COMPLETE", "WAITING"}
+    for restart in range(2, 9):
+        desk.cluster.hurry(job)
+        desk.cluster.wait(
+            lambda n=restart: (
+                desk.cluster.states(job) == ["COMPLETED"]
+                or (desk.cluster.show(job).get("Restarts"), desk.cluster.states(job)) == (str(n), ["PENDING"])
+            ),
+            f"restart {restart}, or the end",
+        )
+        if desk.cluster.states(job) == ["COMPLETED"]:
+            break
+    assert desk.cluster.finish(job) == ["COMPLETED"], desk.output(job)
+    assert said in desk.output(job)
+    trials = desk.trials(url, "s")
+    assert [trial["number"] for trial in trials] == list(range(8))
+    assert all_complete(trials)
+    (run,) = desk.runs(url, "s")
+    assert (run["state"], run["claimed"]) == ("finished", 8)
