@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from optuna.testing.pytest_storages import StorageTestCase
 
 from orchestrator.relay.lend import lend_to_this_machine
 from orchestrator.storage.study_storage import StudyStorage, open_storage
-from tests.conftest import MariaDB
 
-
-@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.long)])
-def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """As for all tests, the slower half for the long ones: what differs by database is tested directly."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'study.db'}"
-    server: MariaDB = request.getfixturevalue("mariadb")
-    return server.create_database()
+pytestmark = pytest.mark.long  # what differs by database, and by relay, is tested directly
 
 
 class TestBorrowedStorage(StorageTestCase):
