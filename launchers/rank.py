@@ -122,9 +122,16 @@ def read_rank(environ: Mapping[str, str]) -> Rank:
 
 
 def find_launcher(environ: Mapping[str, str]) -> Launcher | None:
-    """The first row of `LAUNCHERS` that announces itself in `environ`."""
+    """The first row of `LAUNCHERS` that announces itself in `environ`.
+
+    A process that has initialised Open MPI 4 without a launcher (Lightning does, to ask for the size of its
+    world) leaves a PMIx rank in the environment of its children, which are as alone as it is.
+    """
+    is_of_a_singleton = environ.get("OMPI_MCA_ess") == "singleton"
     for launcher in LAUNCHERS:
         announcement = environ.get(launcher.announced_by)
+        if launcher.name == "pmix" and is_of_a_singleton:
+            continue
         if announcement is not None and announcement not in launcher.not_a_task:
             return launcher
     return None

@@ -18,6 +18,7 @@ from orchestrator.relay.need import connections_wanted, needs_relay, room
 from orchestrator.relay.relay import Relay
 from orchestrator.run_handle import RunHandle
 from orchestrator.spec import RunSpec
+from orchestrator.sql.opening import patiently
 
 Note = Callable[[str], None]
 
@@ -43,17 +44,19 @@ class Lending:
         spec, rank = self._launch.spec, self._launch.rank
         if rank.index == 0 and is_lent(spec, rank):
             self._lend_to_ranks(run.storage_url)
+        url, patience_s = run.storage_url, spec.storage_patience_s
         wanted = connections_wanted(rank.size, spec.n_parallels)
-        why = needs_relay(wanted, room(run.storage_url))
+        why = needs_relay(wanted, patiently(lambda: room(url), patience_s))
         if why is None:
-            return run.storage_url
-        self._to_workers = lend_to_this_machine(run.storage_url)
+            return url
+        self._to_workers = patiently(lambda: lend_to_this_machine(url), patience_s)
         self._note(f"{why}: the workers of each agent share {N_CONNECTIONS} of its own.")
         return self._to_workers.url
 
     def _lend_to_ranks(self, url: str) -> None:
         """Until this process ends: others may read what came of the run as long as they live."""
-        relay = lend_to_other_machines(url, self._launch.paths.relay, N_CONNECTIONS)
+        spec, file = self._launch.spec, self._launch.paths.relay
+        relay = patiently(lambda: lend_to_other_machines(url, file), spec.storage_patience_s)
         atexit.register(_close_when_left, relay)
         self._note(f"Rank 0 lends the database to the other ranks ({relay.where}); keep its node.")
 

@@ -135,6 +135,14 @@ def test_what_does_not_fit_is_refused_with_the_variable_and_its_value(
     assert "\n" not in str(caught.value)
 
 
+def test_the_child_of_a_process_that_is_an_mpi_world_by_itself_is_alone() -> None:
+    # What MPI_Init of Open MPI 4.1 leaves in the environment without mpirun, in parts.
+    left = {"OMPI_MCA_ess": "singleton", "PMIX_RANK": "0", "PMIX_NAMESPACE": "1276510209"}
+    assert read_rank(left) == ALONE
+    hydra = {"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "2"}
+    assert read_rank(left | hydra) == Rank(1, 2, 1, 2, "mpich")
+
+
 @pytest.mark.parametrize("numbers", [(2, 2, 0, 1), (-1, 2, 0, 1), (0, 0, 0, 1), (0, 2, 1, 1), (0, 2, 0, 3)])
 def test_a_rank_that_cannot_be_is_refused(numbers: tuple[int, int, int, int]) -> None:
     with pytest.raises(LauncherError):
