@@ -46,11 +46,13 @@ class Lending:
             self._lend_to_ranks(run.storage_url)
         url, patience_s = run.storage_url, spec.storage_patience_s
         wanted = connections_wanted(rank.size, spec.n_parallels)
-        why = needs_relay(wanted, patiently(lambda: room(url), patience_s))
-        if why is None:
+        there = patiently(lambda: room(url), patience_s)
+        why = needs_relay(wanted, there)
+        if why is None or there is None:
             return url
-        self._to_workers = patiently(lambda: lend_to_this_machine(url), patience_s)
-        self._note(f"{why}: the workers of each agent share {N_CONNECTIONS} of its own.")
+        n_connections = max(1, min(N_CONNECTIONS, there.limit // rank.size - 1))  # one is the agent's own
+        self._to_workers = patiently(lambda: lend_to_this_machine(url, n_connections), patience_s)
+        self._note(f"{why}: the workers of each agent share {n_connections}.")
         return self._to_workers.url
 
     def _lend_to_ranks(self, url: str) -> None:
