@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.set_defaults(parse=parse)  # for verbs that are given the words of another one
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (options.add_run, options.add_report, options.add_topology, options.add_bind, db.add_db):
         add(verbs)

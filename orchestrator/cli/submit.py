@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +158,7 @@ def submit(options: argparse.Namespace) -> int:
     from orchestrator.jobs.following import to_stderr
 
     job = _job(options)
-    run_options, spec = _run(list(job.command))
+    run_options, spec = _run(list(job.command), options.parse)
     _check(options, job, run_options, spec)
     script = render(job)
     if options.dry_run:
@@ -216,9 +217,10 @@ def _own_environment() -> tuple[str, ...]:
     return (f'export PATH={shlex.quote(str(folder))}:"$PATH" # where nano-hpo is that wrote this',)
 
 
-def _run(words: list[str]) -> tuple[argparse.Namespace, RunSpec]:
+def _run(
+    words: list[str], parse: Callable[[list[str]], argparse.Namespace]
+) -> tuple[argparse.Namespace, RunSpec]:
     """The words as ``nano-hpo run`` will read them, and what they ask for."""
-    from orchestrator.cli.main import parse
     from orchestrator.cli.verbs import asked_for
 
     run_options = parse(["run", *words])

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import optuna
 import pytest
@@ -84,6 +85,16 @@ def test_a_rank_that_comes_when_the_others_have_finished_leaves_in_peace(cli):
     late.send_signal(signal.SIGCONT)
     out, err = late.communicate(timeout=240)
     assert (late.returncode, out) == (0, ""), err
+
+
+def test_a_rank_that_never_took_part_is_named_and_not_waited_for(cli):
+    words = ("run", "job.py:empty", "-n", 2, "--oversubscribe", "--draw", "html", "--json")
+    process = start_rank(cli, 0, *words)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    summary = json.loads(out)
+    assert summary["absent"] == ["rank 1 never took part"]
+    assert "rank 1 never took part" in Path(summary["report"]).read_text()
 
 
 def start_rank(cli, index: int, *words: object) -> subprocess.Popen[str]:
