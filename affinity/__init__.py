@@ -18,8 +18,10 @@ TYPE_CHECKING = False  # type checkers take it for true; importing typing would 
 if TYPE_CHECKING:
     from affinity.allowance import Allowance, Constraint, read_allowance, unrestricted
     from affinity.binding import Binding, bind_command, bind_this_process, exec_bound
+    from affinity.choices import Choices
     from affinity.cpuset import format_list, parse_list, parse_mask
     from affinity.describe import as_json, describe_topology
+    from affinity.elsewhere import can_bind
     from affinity.errors import (
         AffinityError,
         BindError,
@@ -28,14 +30,19 @@ if TYPE_CHECKING:
         SyntheticError,
         TopologyError,
     )
+    from affinity.explain import explain
     from affinity.memory import Memory, read_memory, read_oom_kills
     from affinity.mempolicy import get_policy, set_policy
     from affinity.observe import Observation, Pool, differences, observe
+    from affinity.options import add_choices, choices_of
+    from affinity.pages import memory_by_node
     from affinity.partition import partition
+    from affinity.probing import Probes, Speed
     from affinity.slots import Partition, Slot
     from affinity.synthetic import synthetic_topology
     from affinity.sysfs import read_topology
-    from affinity.threads import ThreadSettings, thread_variables
+    from affinity.threads import ThreadSettings, limit_loaded_pools, thread_variables
+    from affinity.throttling import Throttling, read_throttled_s
     from affinity.topology import Core, CoreKind, Llc, NumaNode, Package, Topology
 
 __all__ = [
@@ -43,6 +50,7 @@ __all__ = [
     "Allowance",
     "BindError",
     "Binding",
+    "Choices",
     "Constraint",
     "Core",
     "CoreKind",
@@ -55,19 +63,28 @@ __all__ = [
     "Partition",
     "PartitionError",
     "Pool",
+    "Probes",
     "Slot",
+    "Speed",
     "SyntheticError",
     "ThreadSettings",
+    "Throttling",
     "Topology",
     "TopologyError",
+    "add_choices",
     "as_json",
     "bind_command",
     "bind_this_process",
+    "can_bind",
+    "choices_of",
     "describe_topology",
     "differences",
     "exec_bound",
+    "explain",
     "format_list",
     "get_policy",
+    "limit_loaded_pools",
+    "memory_by_node",
     "observe",
     "parse_list",
     "parse_mask",
@@ -75,6 +92,7 @@ __all__ = [
     "read_allowance",
     "read_memory",
     "read_oom_kills",
+    "read_throttled_s",
     "read_topology",
     "set_policy",
     "synthetic_topology",
@@ -85,17 +103,24 @@ __all__ = [
 _NAMES = {
     "allowance": "Allowance Constraint read_allowance unrestricted",
     "binding": "Binding bind_command bind_this_process exec_bound",
+    "choices": "Choices",
     "cpuset": "format_list parse_list parse_mask",
     "describe": "as_json describe_topology",
+    "elsewhere": "can_bind",
+    "explain": "explain",
     "memory": "Memory read_memory read_oom_kills",
     "errors": "AffinityError BindError CpusetError PartitionError SyntheticError TopologyError",
     "mempolicy": "get_policy set_policy",
     "observe": "Observation Pool differences observe",
+    "pages": "memory_by_node",
+    "options": "add_choices choices_of",
     "partition": "partition",
+    "probing": "Probes Speed",
     "slots": "Partition Slot",
     "synthetic": "synthetic_topology",
     "sysfs": "read_topology",
-    "threads": "ThreadSettings thread_variables",
+    "throttling": "Throttling read_throttled_s",
+    "threads": "ThreadSettings limit_loaded_pools thread_variables",
     "topology": "Core CoreKind Llc NumaNode Package Topology",
 }
 """Module to the public names it holds; the imports above say the same to type checkers."""

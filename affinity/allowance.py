@@ -15,13 +15,17 @@ from affinity.files import read_text
 from affinity.memory import Memory, read_memory
 from affinity.topology import Topology
 
+CHOSEN = "chosen"
+"""The source of a constraint that a caller put on itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
     """One thing that limits this process.
 
-    ``kind`` is 'online', 'scheduler mask', 'cpuset', 'quota', 'reserved' or 'one PU per core'; ``source``
-    names the file or call; ``pus`` is what it leaves, ``cpus`` a quota in CPUs; ``text`` is for people.
+    ``kind`` is 'online', 'scheduler mask', 'cpuset', 'quota', or what a caller chose: 'excluded', 'reserved',
+    'core kind', 'one PU per core'; ``source`` names the file or call; ``pus`` is what it leaves, ``cpus`` a
+    quota in CPUs; ``text`` is for people.
     """
 
     kind: str
@@ -46,35 +50,42 @@ class Allowance:
     memory: Memory | None = None  # None: not known
 
     def describe(self) -> str:
-        """One line: «16 PUs, 8 allowed by the scheduler mask, quota 4.0 CPUs from cgroup ...»."""
+        """One line: «16 PUs, 8 allowed by the scheduler mask, 6 left (1 core reserved: 0,8), quota 4.0 …»."""
         online = [one for one in self.constraints if one.kind == "online"]
         machine = set(online[0].pus or ()) if online else set(self.pus)
         total = len(machine)
         parts = [f"{total} PU{'s' * (total != 1)}"]
-        cutting = [one for one in self.constraints if one.pus is not None and not machine <= set(one.pus)]
+        chosen = [one for one in self.constraints if one.source == CHOSEN]
+        given = [one for one in self.constraints if one.pus is not None and one.source != CHOSEN]
+        cutting = [one for one in given if not machine <= set(one.pus or ())]
         if cutting:
             kinds = dict.fromkeys(one.kind for one in cutting)
-            parts.append(f"{len(self.pus)} allowed by the {' and the '.join(kinds)}")
+            parts.append(f"{len(_left_by(machine, given))} allowed by the {' and the '.join(kinds)}")
+        if chosen:
+            parts.append(f"{len(self.pus)} left ({', '.join(one.text for one in chosen)})")
         quota = min((one for one in self.constraints if one.cpus is not None), key=_cpus, default=None)
         if quota is not None:
             parts.append(f"quota {quota.cpus} CPUs from {quota.source}")
         return ", ".join(parts)
 
-    def without(self, pus: Iterable[int]) -> Allowance:
-        """The same less reserved PUs, with the constraint that says so."""
+    def without(self, pus: Iterable[int], kind: str = "reserved", what: str = "") -> Allowance:
+        """The same less these PUs, with the constraint that says so; ``what`` they are, for people."""
         taken = frozenset(pus)
         left = tuple(pu for pu in self.pus if pu not in taken)
-        text = f"PUs {format_list(taken)} are reserved"
-        return self._cut(left, Constraint("reserved", "caller", left, None, text))
+        return self._cut(left, kind, f"{what or 'PUs'} {kind}: {format_list(taken)}")
+
+    def only(self, pus: Iterable[int], kind: str, text: str) -> Allowance:
+        """The same with none but these PUs, as far as they were allowed before."""
+        kept = frozenset(pus)
+        return self._cut(tuple(pu for pu in self.pus if pu in kept), kind, text)
 
     def one_pu_per_core(self, topology: Topology) -> Allowance:
         """The same with the lowest allowed PU of each core: SMT siblings stay idle and belong to nobody."""
         left = tuple(sorted(core.pus[0] for core in topology.cores_within(self.pus)))
-        return self._cut(
-            left, Constraint("one PU per core", "caller", left, None, "SMT siblings are left idle")
-        )
+        return self._cut(left, "one PU per core", "SMT siblings idle")
 
-    def _cut(self, pus: tuple[int, ...], reason: Constraint) -> Allowance:
+    def _cut(self, pus: tuple[int, ...], kind: str, text: str) -> Allowance:
+        reason = Constraint(kind, CHOSEN, pus, None, text)
         return replace(self, pus=pus, constraints=(*self.constraints, reason))
 
 
@@ -91,12 +102,9 @@ def read_allowance(
     contradicts all others (leaves nothing: numbers of another PID or machine) is reported, and not applied.
     """
     constraints = [_online(topology), *_mask(root, mask), *_cpusets(root)]
-    pus: tuple[int, ...] = topology.pus
-    for constraint in constraints:
-        pus = _common(pus, constraint.pus or ())
     quotas = [_quota_constraint(quota.cpus, quota.source) for quota in read_quotas(root)]
     return Allowance(
-        pus=pus,
+        pus=_left_by(topology.pus, constraints),
         memory_nodes=_memory_nodes(topology, root),
         quota_cpus=min((_cpus(quota) for quota in quotas), default=None),
         constraints=(*constraints, *quotas),
@@ -175,6 +183,13 @@ def _memory_nodes(topology: Topology, root: Path) -> tuple[int, ...]:
 def _common(numbers: tuple[int, ...], others: tuple[int, ...]) -> tuple[int, ...]:
     """The intersection, unless it is empty: a process that runs has something to run on."""
     return tuple(number for number in numbers if number in frozenset(others)) or numbers
+
+
+def _left_by(pus: Iterable[int], constraints: Iterable[Constraint]) -> tuple[int, ...]:
+    left = tuple(sorted(pus))
+    for constraint in constraints:
+        left = _common(left, constraint.pus or ())
+    return left
 
 
 def _cpus(constraint: Constraint) -> float:

@@ -7,12 +7,12 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from affinity.cpuset import format_list
 from affinity.errors import BindError
 from affinity.mempolicy import Policy, set_policy
-from affinity.threads import thread_variables
+from affinity.threads import OmpBind, thread_variables
 
 if TYPE_CHECKING:
     from affinity.slots import Slot
@@ -22,25 +22,45 @@ _SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py") 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Where a process runs: PUs (at least one), memory nodes (may be none), threads (at least one)."""
+    """Where a process runs: PUs (at least one), memory nodes (may be none), threads (at least one).
+
+    ``omp_bind`` binds OpenMP's threads to cores of the slot, ``dataloader_workers`` of the threads are left
+    to processes that the program starts (``affinity.threads``).
+    """
 
     pus: tuple[int, ...]
     memory_nodes: tuple[int, ...]
     threads: int
     memory_policy: Policy = "preferred"
+    omp_bind: OmpBind | None = None
+    dataloader_workers: int = 0
 
     def __post_init__(self) -> None:
         if not self.pus or min(self.pus) < 0:
             raise BindError(f"PUs {self.pus} cannot be bound to; name one or more, as in 0-3.")
         if self.threads < 1:
             raise BindError(f"{self.threads} threads cannot run; ask for 1 or more.")
-        if self.memory_policy not in ("preferred", "bind", "default"):
-            raise BindError(f"{self.memory_policy!r} is no policy; there are preferred, bind and default.")
+        if self.memory_policy not in get_args(Policy):
+            known = ", ".join(get_args(Policy))
+            raise BindError(f"{self.memory_policy!r} is no memory policy; there are {known}.")
+        if self.omp_bind not in (None, *get_args(OmpBind)):
+            raise BindError(
+                f"{self.omp_bind!r} is no way to bind OpenMP's threads; there are close and spread."
+            )
+        if self.dataloader_workers < 0:
+            raise BindError(f"{self.dataloader_workers} DataLoader workers cannot be; give 0 or more.")
 
     @classmethod
-    def of(cls, slot: Slot) -> Binding:
-        """The binding of a slot's worker, memory preferred."""
-        return cls(slot.pus, slot.memory_nodes, slot.threads)
+    def of(
+        cls,
+        slot: Slot,
+        memory_policy: Policy = "preferred",
+        omp_bind: OmpBind | None = None,
+        dataloader_workers: int = 0,
+    ) -> Binding:
+        """The binding of a slot's worker."""
+        pus, nodes, threads = slot.pus, slot.memory_nodes, slot.threads
+        return cls(pus, nodes, threads, memory_policy, omp_bind, dataloader_workers)
 
 
 def bind_command(binding: Binding, command: Sequence[str], *, python: str = sys.executable) -> list[str]:
@@ -54,6 +74,10 @@ def bind_command(binding: Binding, command: Sequence[str], *, python: str = sys.
     if binding.memory_nodes:
         argv += ["--memory-nodes", format_list(binding.memory_nodes)]
     argv += ["--memory-policy", binding.memory_policy, "--threads", str(binding.threads)]
+    if binding.omp_bind is not None:
+        argv += ["--omp-bind", binding.omp_bind]
+    if binding.dataloader_workers:
+        argv += ["--dataloader-workers", str(binding.dataloader_workers)]
     return [*argv, "--", *command]
 
 
@@ -76,7 +100,13 @@ def exec_bound(binding: Binding, command: Sequence[str], environ: Mapping[str, s
     if not command:
         raise BindError("There is no command to start; write it after '--'.")
     warnings = bind_this_process(binding)
-    settings = thread_variables(binding.threads, environ, pus=binding.pus)
+    settings = thread_variables(
+        binding.threads,
+        environ,
+        dataloader_workers=binding.dataloader_workers,
+        omp_bind=binding.omp_bind,
+        pus=binding.pus,
+    )
     for warning in (*warnings, *settings.warnings):
         print(f"affinity: {warning}", file=sys.stderr)
     sys.stdout.flush()

@@ -76,6 +76,13 @@ def memory_groups(root: Path) -> Iterator[tuple[str, str]]:
             yield folder, _under(root, folder)
 
 
+def cpu_groups(root: Path) -> Iterator[str]:
+    """The folders under ``root`` of this process's group of the CPU controller and its visible ancestors."""
+    for mount, path in _hierarchies(root, "cpu"):
+        for folder in _ancestry(mount, path):
+            yield _under(root, folder)
+
+
 def _cpusets(root: Path, names: tuple[str, ...]) -> Iterator[Cpuset]:
     """The nearest group that says something: an empty v1 or unset v2 file means the parent's."""
     for mount, path in _hierarchies(root, "cpuset"):

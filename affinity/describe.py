@@ -55,6 +55,7 @@ def as_json(allowance: Allowance, partition: Partition | None) -> dict[str, Any]
         "crossings": partition.crossings if partition else None,
         "llc_splits": partition.llc_splits if partition else None,
         "imbalance": partition.imbalance if partition else None,
+        "idle_pus": list(partition.idle_pus) if partition else None,
     }
 
 
@@ -99,7 +100,7 @@ def _slots(partition: Partition) -> list[str]:
         )
         for slot in partition.slots
     ]
-    lines = [*_table(rows), f"Policy: {partition.reason}"]
+    lines = [*table(rows), f"Policy: {partition.reason}"]
     lines.append(
         f"  NUMA crossings {partition.crossings}, LLC splits {partition.llc_splits},"
         f" imbalance {partition.imbalance}"
@@ -114,7 +115,8 @@ def _memory(allowance: Allowance, n_slots: int) -> list[str]:
     return [f"Memory: {share} MiB a slot of {allowance.memory.mib} MiB  ({allowance.memory.source})"]
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
+def table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
+    """The rows as lines, their columns aligned."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

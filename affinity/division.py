@@ -19,20 +19,21 @@ _MOST_LOOKS = 1000
 """Bounds the search over orders of uneven nodes and LLCs to a few milliseconds."""
 
 
-def apportion(n: int, sizes: Sequence[int]) -> list[int]:
-    """n seats by largest remainder of n·size/Σsizes, at least one and at most ``size`` each.
+def apportion(n: int, sizes: Sequence[int], most: Sequence[int] | None = None) -> list[int]:
+    """n seats by largest remainder of n·size/Σsizes, at least one and at most ``most`` (``size``) each.
 
-    Needs len(sizes) ≤ n ≤ Σ sizes. Ties go to the earlier one. Where «at least one» gave away too many,
+    Needs len(sizes) ≤ n ≤ Σ most. Ties go to the earlier one. Where «at least one» gave away too many,
     they are taken back from those furthest above their quota.
     """
     total = sum(sizes)
-    seats = [max(1, n * size // total) for size in sizes]
+    most = sizes if most is None else most
+    seats = [min(limit, max(1, n * size // total)) for size, limit in zip(sizes, most, strict=True)]
 
     def owed(place: int) -> tuple[int, int]:
         return n * sizes[place] - seats[place] * total, -place
 
     while sum(seats) < n:
-        seats[max((i for i in range(len(sizes)) if seats[i] < sizes[i]), key=owed)] += 1
+        seats[max((i for i in range(len(sizes)) if seats[i] < most[i]), key=owed)] += 1
     while sum(seats) > n:
         seats[min((i for i in range(len(sizes)) if seats[i] > 1), key=owed)] -= 1
     return seats

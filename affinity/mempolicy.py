@@ -11,12 +11,13 @@ import os
 import sys
 from typing import Any, Literal
 
-Policy = Literal["preferred", "bind", "default"]
+Policy = Literal["preferred", "bind", "interleave", "default", "none"]
 
 _NUMBERS = {  # machine: (set_mempolicy, get_mempolicy); arch/*/syscalls, include/uapi/asm-generic/unistd.h
     "x86_64": (238, 239),
     "aarch64": (237, 236),
     "riscv64": (237, 236),
+    "loongarch64": (237, 236),
     "ppc64le": (261, 260),
     "ppc64": (261, 260),
     "s390x": (270, 269),
@@ -35,19 +36,19 @@ def set_policy(policy: Policy, nodes: tuple[int, ...]) -> str:
     """Sets this thread's policy; '' when all is well, else the one line why memory comes from elsewhere.
 
     "preferred" takes memory from these nodes while they have any (several: Linux 5.15), "bind" from these
-    alone, "default" from the node each thread runs on; without nodes the policy is left as it is. Nothing is
-    raised: EPERM (containers), ENOSYS and EINVAL cost some speed, never the work.
+    alone, "interleave" page by page from all of them, "default" from the node each thread runs on; "none",
+    and no nodes at all, leave the policy as it is. Nothing is raised: EPERM (containers), ENOSYS and EINVAL
+    cost some speed, never the work. Elsewhere than on Linux nothing is done.
     """
+    if policy == "none" or sys.platform != "linux":
+        return ""
     if policy == "default":
         _set(_MODES.index("default"), ())  # a kernel that refuses this has nothing else set
         return ""
     if not nodes:
-        return ""
-    if policy == "bind":
-        mode = _MODES.index("bind")
-    else:
-        mode = _MODES.index("preferred" if len(nodes) == 1 else "preferred many")
-    code = _set(mode, nodes)
+        return "" if policy == "preferred" else f"memory policy {policy} was not set: no node may be used."
+    several = policy == "preferred" and len(nodes) > 1
+    code = _set(_MODES.index("preferred many" if several else policy), nodes)
     return "" if code == 0 else _explain(policy, nodes, code)
 
 

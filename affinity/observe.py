@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from affinity.allowance import status_list
@@ -13,6 +13,10 @@ from affinity.binding import Binding
 from affinity.cpuset import format_list
 from affinity.files import numbered, read_text
 from affinity.mempolicy import get_policy
+from affinity.pages import memory_by_node
+
+_FEW_MIB = 16.0
+_FEW = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,8 @@ class Observation:
     """This process as the kernel sees it: ``pus`` is the union of the masks of all ``threads`` threads.
 
     ``threads_outside`` of them may run on PUs that were not expected. ``memory_nodes`` are those of the
-    calling thread's memory policy; ``pus`` is empty where the system has no masks.
+    calling thread's memory policy; ``pus`` is empty where the system has no masks. ``memory_mib`` is the
+    private memory that lies on each NUMA node, of a large process a part of it; empty: not known.
     """
 
     pus: tuple[int, ...]
@@ -37,6 +42,7 @@ class Observation:
     memory_policy: str
     pools: tuple[Pool, ...]
     threads: int = 1
+    memory_mib: Mapping[int, float] = field(default_factory=dict)
 
 
 def observe(expected: Iterable[int] | None = None) -> Observation:
@@ -54,13 +60,16 @@ def observe(expected: Iterable[int] | None = None) -> Observation:
         memory_policy=policy,
         pools=tuple(_pools()),
         threads=len(masks),
+        memory_mib=memory_by_node(),
     )
 
 
 def differences(binding: Binding, observation: Observation) -> tuple[str, ...]:
     """One line for each difference between the plan and what is; none when all is as planned."""
     return tuple(
-        line for check in (_mask_lines, _memory_lines, _pool_lines) for line in check(binding, observation)
+        line
+        for check in (_mask_lines, _memory_lines, _page_lines, _pool_lines)
+        for line in check(binding, observation)
     )
 
 
@@ -104,12 +113,25 @@ def _memory_lines(binding: Binding, observation: Observation) -> Iterator[str]:
     if observation.memory_policy == "unknown" or not binding.memory_nodes:
         return
     planned = binding.memory_policy
+    if planned == "none":
+        return
     real = "preferred" if observation.memory_policy == "preferred many" else observation.memory_policy
     if real != planned:
         yield f"memory policy {planned} was planned, it is {observation.memory_policy}."
     elif planned != "default" and observation.memory_nodes != binding.memory_nodes:
         nodes, wanted = format_list(observation.memory_nodes), format_list(binding.memory_nodes)
         yield f"memory from nodes {wanted} was planned, it comes from {nodes or 'any'}."
+
+
+def _page_lines(binding: Binding, observation: Observation) -> Iterator[str]:
+    """Memory that lies elsewhere, unless it is little: what the interpreter had before it was bound."""
+    elsewhere = {n: mib for n, mib in observation.memory_mib.items() if n not in binding.memory_nodes}
+    total, far = sum(observation.memory_mib.values()), sum(elsewhere.values())
+    if binding.memory_nodes and far > _FEW_MIB and far > _FEW * total:
+        yield (
+            f"{far / total:.0%} of the memory looked at lies on node {format_list(elsewhere)}, planned was "
+            f"{format_list(binding.memory_nodes)}: has that one too little?"
+        )
 
 
 def _pool_lines(binding: Binding, observation: Observation) -> Iterator[str]:

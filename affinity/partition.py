@@ -6,8 +6,10 @@ cores of NUMA node k, K the number of nodes that have any:
 1.  Slots are non-empty subsets of A, disjoint while n ≤ C, and their union is A.
 2.  While n ≤ C, all allowed siblings of a core are in one slot.
 3.  *balanced*: every slot has ⌊C/n⌋ cores or one more; exactly C mod n have one more.
+3a. With ``cores_per_slot`` K every slot has exactly K cores; the others are idle, and a warning says which.
 4.  *local*: n ≥ K: node k gets slots by largest remainder of n·C_k/C, at least one; their sizes differ by at
     most one inside a node; no slot crosses. n < K: whole nodes, ⌊K/n⌋ or one more a slot, near ones together.
+    (Of slots of a given size only as many as fit so; larger than any node, they are of whole near nodes.)
 5.  Among equals: fewest crossings (Σ nodes - 1), then fewest LLC splits (Σ LLCs - 1).
 6.  n > C only with ``oversubscribe``: processes per core differ by at most one, idle siblings are used first,
     every slot has one thread, and there is a warning.
@@ -24,19 +26,17 @@ the cores of its smallest (inside a kind); else balanced.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import get_args
 
 from affinity.allowance import Allowance
 from affinity.cpuset import format_list
 from affinity.division import Share, group_by
 from affinity.errors import PartitionError
-from affinity.policies import balanced, kinds_used, local, oversubscribed
+from affinity.picking import Chosen, Policy, crossings, extremes, picked, require_room
 from affinity.slots import Partition, Slot
 from affinity.topology import Core, Topology
 
-Policy = Literal["auto", "balanced", "local"]
 _MOST_PER_CORE = 256  # slots, when oversubscribed: more is a slip of the keyboard
-Chosen = Literal["balanced", "local", "oversubscribed"]
 MemoryFinder = Callable[[tuple[int, ...]], tuple[int, ...]]
 
 __all__ = ["Partition", "Policy", "Slot", "partition"]
@@ -49,32 +49,38 @@ def partition(
     *,
     policy: Policy = "auto",
     oversubscribe: bool = False,
+    cores_per_slot: int | None = None,
 ) -> Partition:
     """The allowed part of the machine in ``n_slots`` slots, by the rules at the head of this module.
 
-    Raises PartitionError for n < 1, for n > C without ``oversubscribe``, for n > 256 C, and for an unknown
-    policy.
+    Raises PartitionError for n < 1, for n > C without ``oversubscribe``, for n > 256 C, for more slots of
+    ``cores_per_slot`` cores than fit, and for an unknown policy.
     """
     cores = topology.cores_within(allowance.pus)
-    _check(cores, allowance, n_slots, policy, oversubscribe)
-    shares, chosen, reason = _divide(topology, cores, n_slots, policy)
+    _check(cores, allowance, n_slots, policy, oversubscribe or cores_per_slot is not None)
+    if cores_per_slot is not None:
+        require_room(topology, cores, n_slots, policy, cores_per_slot, format_list(allowance.pus))
+    shares, chosen, reason = picked(topology, cores, n_slots, policy, cores_per_slot)
     shares.sort(key=lambda share: min(core.pus[0] for core in share))
     memory = _memory_finder(topology, allowance)
     most = None if allowance.quota_cpus is None else int(allowance.quota_cpus // n_slots)
     slots = tuple(_slot(topology, memory, index, share, most, chosen) for index, share in enumerate(shares))
+    used = {core.index for share in shares for core in share}
+    idle = [core for core in cores if core.index not in used]
     return Partition(
         slots=slots,
         policy=chosen,
         reason=reason,
-        warnings=tuple(_warnings(cores, allowance, n_slots)),
-        crossings=_crossings(shares),
+        warnings=tuple(_warnings(cores, idle, allowance, n_slots, cores_per_slot)),
+        crossings=crossings(shares),
         llc_splits=sum(len({core.llc for core in share}) - 1 for share in shares),
-        imbalance=max(large - small for small, large in _extremes(shares)),
+        imbalance=max(large - small for small, large in extremes(shares)),
+        idle_pus=tuple(sorted(pu for core in idle for pu in core.pus)),
     )
 
 
 def _check(cores: tuple[Core, ...], allowance: Allowance, n: int, policy: str, oversubscribe: bool) -> None:
-    if policy not in ("auto", "balanced", "local"):
+    if policy not in get_args(Policy):
         raise PartitionError(f"{policy!r} is no policy; there are 'auto', 'balanced' and 'local'.")
     if n < 1:
         raise PartitionError(f"{n} slots cannot be; ask for 1 or more.")
@@ -92,51 +98,6 @@ def _check(cores: tuple[Core, ...], allowance: Allowance, n: int, policy: str, o
             f"{n} slots are more than {_MOST_PER_CORE} on each of {len(cores)} cores, which nobody can mean; "
             "lower n_parallels."
         )
-
-
-def _divide(
-    topology: Topology, cores: tuple[Core, ...], n: int, policy: Policy
-) -> tuple[list[Share], Chosen, str]:
-    if n > len(cores):
-        reason = f"{n} slots share {len(cores)} cores, {n // len(cores)} to {-(-n // len(cores))} on each."
-        return oversubscribed(cores, n), "oversubscribed", reason
-    if policy == "balanced":
-        return balanced(topology, cores, n), "balanced", "balanced was asked for."
-    if policy == "local":
-        return local(topology, cores, n), "local", "local was asked for."
-    return _automatic(topology, cores, n)
-
-
-def _automatic(topology: Topology, cores: tuple[Core, ...], n: int) -> tuple[list[Share], Chosen, str]:
-    even = balanced(topology, cores, n)
-    crossing = _crossings(even)
-    if crossing == 0:
-        return even, "balanced", "balanced, because it crosses no NUMA node."
-    near = local(topology, cores, n)
-    kept = _crossings(near)
-    if crossing <= kept:
-        return even, "balanced", f"balanced, because local would cross as many NUMA nodes ({kept})."
-    small, large = max(_extremes(near), key=lambda pair: pair[1] / pair[0])
-    sizes = f"{small} to {large} cores a slot" if small != large else f"{small} cores a slot"
-    if large <= 2 * small:
-        return (
-            near,
-            "local",
-            f"local, because balance would cross {crossing} NUMA nodes, not {kept} ({sizes}).",
-        )
-    return even, "balanced", f"balanced, though it crosses {crossing} NUMA nodes: local would give {sizes}."
-
-
-def _crossings(shares: list[Share]) -> int:
-    return sum(len({core.numa_node for core in share}) - 1 for share in shares)
-
-
-def _extremes(shares: list[Share]) -> list[tuple[int, int]]:
-    """The cores of the smallest and of the largest share of each kind."""
-    sizes: dict[int, list[int]] = {}
-    for share in shares:
-        sizes.setdefault(share[0].kind, []).append(len(share))
-    return [(min(of_kind), max(of_kind)) for of_kind in sizes.values()]
 
 
 def _slot(
@@ -192,15 +153,22 @@ def _why(
     return " ".join([count, *kinds, place]) + f", {cache}{cut}"
 
 
-def _warnings(cores: tuple[Core, ...], allowance: Allowance, n: int) -> list[str]:
+def _warnings(
+    cores: tuple[Core, ...], idle: list[Core], allowance: Allowance, n: int, size: int | None
+) -> list[str]:
     found = []
     quota = allowance.quota_cpus
     if n > len(cores):
         found.append(f"{n} slots share {len(cores)} cores: one thread each, and they slow each other down.")
     if quota is not None and n > quota:
         found.append(f"{n} slots share a CPU quota of {quota:g} CPUs: each will be throttled below one CPU.")
-    idle = len(cores) - sum(map(len, kinds_used(cores, n)))
-    if idle:
+    if idle and size is None:
         kinds = len(group_by(cores, lambda core: core.kind))
-        found.append(f"{n} slots on {kinds} kinds of cores: {idle} slower cores stay idle.")
+        found.append(f"{n} slots on {kinds} kinds of cores: {len(idle)} slower cores stay idle.")
+    elif idle:
+        pus = format_list(pu for core in idle for pu in core.pus)
+        slots = f"{n} slot{'s' * (n > 1)} of {size} core{'s' * (size != 1)}"
+        found.append(
+            f"{len(idle)} of {len(cores)} cores stay{'s' * (len(idle) == 1)} idle (PUs {pus}): {slots}."
+        )
     return found

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from operator import add, sub
-from typing import Any
 
 from affinity.division import Share, apportion, cut, group_by, in_line, shape_of
+from affinity.ranks import distances, ranks
 from affinity.topology import Core, Topology
 
 Divide = Callable[[Topology, Sequence[Core], int], list[Share]]
@@ -45,19 +44,19 @@ def _inside_kinds(divide: Divide, topology: Topology, cores: Sequence[Core], n: 
 def _local(topology: Topology, cores: Sequence[Core], n: int) -> list[Share]:
     nodes = group_by(in_line(cores), lambda core: core.numa_node)
     if n < len(nodes):
-        return _whole_nodes(topology, nodes, n)
+        return whole_nodes(topology, nodes, n)
     seats = apportion(n, [len(node) for node in nodes])
     return [share for node, count in zip(nodes, seats, strict=True) for share in cut(node, count)]
 
 
-def _whole_nodes(topology: Topology, nodes: list[list[Core]], n: int) -> list[Share]:
+def whole_nodes(topology: Topology, nodes: list[list[Core]], n: int) -> list[Share]:
     """n groups of ⌊K/n⌋ nodes or one more: the remotest node left, then the nearest to the group, ...
 
     Among equally near ones the rank in the machine decides, and the lowest PU only among those of one rank.
     """
     size, extra = divmod(len(nodes), n)
-    apart = _apart(topology, nodes)
-    rank = _ranks_in_machine(nodes, apart)
+    apart = distances(topology, nodes)
+    rank = ranks([shape_of(node) for node in nodes], apart)
     remote = [sum(row) for row in apart]
     left, shares = list(range(len(nodes))), []
     for made in range(n):
@@ -72,40 +71,6 @@ def _whole_nodes(topology: Topology, nodes: list[list[Core]], n: int) -> list[Sh
             group.append(place)
         shares.append(tuple(core for place in group for core in nodes[place]))
     return shares
-
-
-def _ranks_in_machine(nodes: list[list[Core]], apart: list[list[int]]) -> list[int]:
-    """A rank for each node that knows no CPU numbers: by its shape, then by how far nodes of which rank are.
-
-    Refined until no more ranks are told apart: Weisfeiler and Leman's colour refinement (1968).
-    """
-    ranks: list[int] = []
-    refined = _ranks([shape_of(node) for node in nodes])
-    while refined != ranks:
-        ranks = refined
-        views = [sorted(zip(row, ranks, strict=True)) for row in apart]
-        refined = _ranks(list(zip(ranks, views, strict=True)))
-    return ranks
-
-
-def _ranks(keys: list[Any]) -> list[int]:
-    """For each key, how many are smaller."""
-    ordered = sorted(keys)
-    return [bisect_left(ordered, key) for key in keys]
-
-
-def _apart(topology: Topology, nodes: list[list[Core]]) -> list[list[int]]:
-    """How far each node is from each: the kernel's distance, then whether the package is another."""
-    place_of = {node.os_index: place for place, node in enumerate(topology.numa_nodes)}
-    places = [place_of[node[0].numa_node] for node in nodes]
-    rows = [topology.numa_nodes[place].distances for place in places]
-    return [
-        [
-            (row[place] if row else 0) * 2 + (here[0].package != there[0].package)
-            for place, there in zip(places, nodes, strict=True)
-        ]
-        for row, here in zip(rows, nodes, strict=True)
-    ]
 
 
 def oversubscribed(cores: Sequence[Core], n: int) -> list[Share]:

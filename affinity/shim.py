@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from affinity.binding import Binding, exec_bound
 from affinity.cpuset import parse_list
 from affinity.errors import AffinityError, BindError
+from affinity.mempolicy import Policy
+from affinity.threads import OmpBind
 
 _PR_SET_PDEATHSIG = 1
 
@@ -22,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ``bind`` does not return: the process becomes the command.
     """
     try:
-        options = _parser().parse_args(arguments)
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        options = _parser(words[:1] != ["bind"]).parse_args(words)
         if options.verb == "bind":
             _bind(options)
         _show(options)
@@ -39,30 +42,59 @@ class _Parser(argparse.ArgumentParser):
         raise AffinityError(f"{message}; see 'python -m affinity --help'.")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(shows: bool) -> argparse.ArgumentParser:
+    """``show`` has many options, and ``bind`` stands before every worker."""
     parser = _Parser(prog="python -m affinity", description="Bind a command, or show the machine.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     bind = verbs.add_parser("bind", help="bind, set the thread variables, then become COMMAND")
     bind.add_argument("--pus", type=parse_list, required=True, help="CPUs to run on, as in 0-3,8")
     bind.add_argument("--memory-nodes", type=parse_list, default=(), help="NUMA nodes for memory")
-    bind.add_argument("--memory-policy", choices=("preferred", "bind", "default"), default="preferred")
+    bind.add_argument(
+        "--memory-policy",
+        choices=get_args(Policy),
+        default="preferred",
+        help="take memory from these nodes while they have any, from them alone, page by page from all of "
+        "them; from the node each thread runs on; or leave the policy as it is (default preferred)",
+    )
     bind.add_argument("--threads", type=int, help="threads of each pool (default: as many as PUs)")
+    bind.add_argument(
+        "--omp-bind", choices=get_args(OmpBind), help="bind OpenMP's threads to cores (default: not)"
+    )
+    bind.add_argument(
+        "--dataloader-workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="threads left to processes that COMMAND starts (default 0)",
+    )
     bind.add_argument("--parent-death-signal", type=int, help="signal to get when the parent ends")
     bind.add_argument("--parent-pid", type=int, help="exit at once if this is no longer the parent")
     bind.add_argument("command", nargs="+", metavar="COMMAND", help="after '--'")
-    show = verbs.add_parser("show", help="print the machine and what this process may use")
-    show.add_argument("--root", default="/", help="file system root to read")
-    show.add_argument("--synthetic", metavar="TEXT", help="an invented machine, as '2 8 2'")
-    show.add_argument("--slots", type=int, help="divide it into so many slots")
-    show.add_argument("--policy", choices=("auto", "balanced", "local"), default="auto")
-    show.add_argument("--oversubscribe", action="store_true")
-    show.add_argument("--json", action="store_true")
+    if shows:
+        _add_show(verbs.add_parser("show", help="print the machine and what this process may use"))
     return parser
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    from affinity.options import add_choices
+
+    parser.add_argument("--root", default="/", help="file system root to read (default /)")
+    parser.add_argument("--synthetic", metavar="TEXT", help="an invented machine, as '2 8 2'")
+    parser.add_argument("--slots", metavar="N", help="divide it into so many slots; auto: as many as can be")
+    add_choices(parser)
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def _bind(options: argparse.Namespace) -> NoReturn:
     threads = len(options.pus) if options.threads is None else options.threads
-    binding = Binding(options.pus, options.memory_nodes, threads, options.memory_policy)
+    binding = Binding(
+        options.pus,
+        options.memory_nodes,
+        threads,
+        options.memory_policy,
+        options.omp_bind,
+        options.dataloader_workers,
+    )
     if options.parent_death_signal is not None:
         _die_with_parent(options.parent_death_signal)
     if options.parent_pid is not None and os.getppid() != options.parent_pid:
@@ -92,8 +124,7 @@ def _show(options: argparse.Namespace) -> None:
     from pathlib import Path
 
     from affinity.allowance import read_allowance, unrestricted
-    from affinity.describe import as_json, describe_topology
-    from affinity.partition import partition
+    from affinity.options import choices_of, shown
     from affinity.synthetic import synthetic_topology
     from affinity.sysfs import read_topology
 
@@ -104,14 +135,4 @@ def _show(options: argparse.Namespace) -> None:
     else:
         topology = read_topology(root)
         allowance = read_allowance(topology, root)
-    divided = None
-    if options.slots is not None:
-        divided = partition(
-            topology, allowance, options.slots, policy=options.policy, oversubscribe=options.oversubscribe
-        )
-    if options.json:
-        import json
-
-        print(json.dumps(as_json(allowance, divided), indent=2))
-    else:
-        print(describe_topology(topology, allowance, divided))
+    print(shown(topology, allowance, choices_of(options), options.slots, options.explain, options.json))

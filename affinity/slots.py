@@ -30,7 +30,8 @@ class Partition:
     """A machine divided: ``slots[i].index == i``, ascending by lowest PU.
 
     ``crossings`` is Σ over slots of (NUMA nodes - 1), ``llc_splits`` Σ of (LLCs - 1), ``imbalance`` the
-    cores of the largest less those of the smallest slot (of one core kind, the worst kind).
+    cores of the largest less those of the smallest slot (of one core kind, the worst kind). ``idle_pus`` were
+    to be divided and are in no slot.
     """
 
     slots: tuple[Slot, ...]
@@ -40,3 +41,4 @@ class Partition:
     crossings: int
     llc_splits: int
     imbalance: int
+    idle_pus: tuple[int, ...] = ()

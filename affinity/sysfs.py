@@ -6,12 +6,14 @@ Documentation/ABI/testing/sysfs-devices-system-cpu of the Linux kernel.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from affinity.assemble import CoreFacts, NodeFacts, assemble
 from affinity.caches import read_llcs
+from affinity.elsewhere import plain_topology
 from affinity.errors import TopologyError
 from affinity.files import numbered, read_cpus, read_int, read_list, read_text
 from affinity.kinds import read_kinds
@@ -24,11 +26,16 @@ def read_topology(root: Path = Path("/")) -> Topology:
     What the kernel does not tell is filled in by the plainest assumption: a PU without siblings is a core, a
     core without a node belongs to node 0 (or the lowest with CPUs), an LLC without cache files is the part of
     a NUMA node inside one package. A core is never split: it lies in the node most of its PUs are listed in.
-    Only a folder without CPUs raises, TopologyError; garbage in single files counts as missing.
+    Only a folder without CPUs raises, TopologyError; garbage in single files counts as missing. Where this
+    machine itself ("/") shows no CPUs, as elsewhere than on Linux, all cores are equal (``elsewhere``).
     """
+    if root == Path("/") and sys.platform != "linux":
+        return plain_topology()
     devices = _devices(root)
     cpu_folder = f"{devices}/system/cpu"
     online, offline = _online(cpu_folder)
+    if not online and root == Path("/"):
+        return plain_topology()
     if not online:
         raise TopologyError(
             f"No CPUs under {cpu_folder}. Give a file system root that holds sys/devices/system/cpu,"

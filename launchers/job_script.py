@@ -47,6 +47,7 @@ class JobScript:
     name on the line of sbatch. setup: lines of bash that make `nano-hpo` known. directives: further options
     of sbatch. array: how many jobs, as ``8`` or ``8%2`` (two at a time). signal: seconds before its end at
     which Slurm warns. cpus_per_task None: all of an exclusive node, else 16. database: the server's folder.
+    server: its program.
     """
 
     kind: Kind = "search"
@@ -71,6 +72,7 @@ class JobScript:
     directives: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
     database: str | None = None
+    server: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what Slurm would, or what would end up as another line of the script."""
@@ -305,7 +307,9 @@ def _with_launcher(job: JobScript) -> Iterator[str]:
         leaving.append('nano-hpo db stop "$database" || true')
         folder = DATABASE_FOLDER if job.database is None else shlex.quote(job.database)
         start, hands_out = text.DATABASE.split("\n# The URL", 1)
-        yield "\n".join((start.replace("{folder}", folder), _on_exit(leaving), f"# The URL{hands_out}"))
+        server = "" if job.server is None else f" --server {shlex.quote(job.server)}"
+        start = start.replace("{folder}", folder).replace("{server}", server)
+        yield "\n".join((start, _on_exit(leaving), f"# The URL{hands_out}"))
         yield text.AGENTS
     else:
         yield "\n".join((text.AGENTS, _on_exit(leaving)))

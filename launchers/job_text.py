@@ -112,7 +112,7 @@ if nano-hpo db status "$database" >/dev/null 2>&1; then
     echo "The server in $database is another job's; wait for it, or set DATABASE_DIR to another folder." >&2
     exit 2
 fi
-nano-hpo db start "$database" --tcp 0 # on this node's address, at a free port
+nano-hpo db start "$database" --tcp 0{server} # on this node's address, at a free port
 # The URL holds no password and no address: it names a file in that folder, of mode 0600, where the agents
 # find both.
 NANO_HPO_STORAGE=$(nano-hpo db url "$database")

@@ -48,9 +48,10 @@ EXPLANATIONS = {
 FIXES = {
     errno.ENOENT: "Is the Python environment visible on this node?",
     errno.EACCES: "Make it executable, or move it off a file system mounted with noexec.",
-    errno.EAGAIN: "The limit of processes is reached (ulimit -u, the cgroup's pids.max): lower n_parallels.",
+    errno.EAGAIN: "The limit of processes is reached (ulimit -u is {processes}, or the cgroup's pids.max): "
+    "raise it or lower n_parallels.",
     errno.ENOMEM: "Memory is short: lower n_parallels or ask for more memory.",
-    errno.EMFILE: "The limit of open files is reached: raise it with ulimit -n.",
+    errno.EMFILE: "The limit of open files is reached (ulimit -n is {files}): raise it or lower n_parallels.",
     errno.E2BIG: "Its arguments and environment are too long: pass large values in a file.",
 }
 
@@ -132,14 +133,25 @@ def _open_log(path: Path) -> IO[bytes]:
     except OSError as error:
         if error.errno in NO_ROOM and path.parent.is_dir():
             return open(os.devnull, "ab", buffering=0)  # noqa: PTH123 - the trials matter more
+        fix = FIXES[errno.EMFILE] if error.errno == errno.EMFILE else "Choose another run directory."
         raise SpawnError(
-            f"The worker's log {path} cannot be written: {error.strerror}. Choose another run directory."
+            f"The worker's log {path} cannot be written: {error.strerror}. {_with_limits(fix)}"
         ) from error
 
 
 def _explain_spawn_error(program: str, error: OSError) -> str:
     reason = f"{program} cannot be started: {error.strerror}."
-    return f"{reason} {FIXES.get(error.errno or 0, 'Try the command by hand on this node.')}"
+    fix = FIXES.get(error.errno or 0, "Try the command by hand on this node.")
+    return f"{reason} {_with_limits(fix)}"
+
+
+def _with_limits(fix: str) -> str:
+    return fix.format(processes=_limit(resource.RLIMIT_NPROC), files=_limit(resource.RLIMIT_NOFILE))
+
+
+def _limit(kind: int) -> int | str:
+    soft = resource.getrlimit(kind)[0]
+    return "unlimited" if soft == resource.RLIM_INFINITY else soft
 
 
 def _prefer_for_oom(pid: int) -> None:

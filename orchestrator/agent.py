@@ -7,12 +7,15 @@ awaited; when the agent leaves, nothing of its own is RUNNING any more.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 
-from affinity import Binding
+from sqlalchemy.exc import DBAPIError
+
+from affinity import Throttling
 from launchers import SpawnError
 from orchestrator.causes import Cause, Verdict
 from orchestrator.channel import Message
@@ -22,6 +25,7 @@ from orchestrator.errors import ObjectiveError
 from orchestrator.forecast import KEPT
 from orchestrator.host import this_process
 from orchestrator.launch import Launch
+from orchestrator.lending import is_lent
 from orchestrator.limits import Limits
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.post_mortem import OomWatch
@@ -30,6 +34,7 @@ from orchestrator.run_handle import RunHandle
 from orchestrator.settlement import Settlement
 from orchestrator.slot_worker import SlotWorker
 from orchestrator.stop import StopRequests
+from orchestrator.stopping import Ending, Stopping
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
 from orchestrator.tally import Tally
 from orchestrator.walltime import Walltime
@@ -39,18 +44,6 @@ _IDLE_TICK_S = 1.0  # how often an agent without work looks whether the others a
 _MAX_DEATHS = 8  # of the workers of one slot in a row, with no trial finished between
 _MAX_LOADS = 2  # deaths of a worker that loads the objective before the run begins
 _CATCH_S = 5.0  # between the signal that Python code can catch and the one that nothing can
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How this agent's part ended: the run's state as seen from here, and why, for people.
-
-    ``is_out_of_time``: because its allocation, or its walltime, ends; the same command goes on.
-    """
-
-    state: str
-    reason: str | None = None
-    is_out_of_time: bool = False
 
 
 class Agent:
@@ -71,19 +64,17 @@ class Agent:
         self._stops = stops
         self._lends = lends
         self._workers_url = ""  # of the database, as the workers reach it: once there is a run
-        self._crew = Crew(launch.share.slots, launch.log_of, order, stops)
+        self._crew = Crew(launch.share.slots, launch.spec.choices.binding, launch.log_of, order, stops)
         self._workers = self._crew.workers
         self._run: RunHandle | None = None
         self._limits = Limits.of(launch.spec)
         self._walltime = Walltime(launch.spec, os.environ)
+        self._stopping = Stopping(launch.spec, stops, self._walltime, self._workers, view)
         self._oom = OomWatch()
+        self._throttling = Throttling()
         self._tally = Tally()
         self._settlement: Settlement | None = None  # once there is a run
         self._contact: Contact | None = None  # likewise
-        self._ending: Ending | None = None  # set: begin no further trial
-        self._hurried: Verdict | None = None  # why running trials have seconds left
-        self._grace_until_s: float | None = None
-        self._deadline_s: float | None = None
         self._no_ticket_left = False
         self._look_at_s = 0.0
         self._noted: set[str] = set()  # what workers said that people should know
@@ -96,13 +87,16 @@ class Agent:
         try:
             self._oom.look()
             self._load_once()
-            if self._ending is None:
+            if self._stopping.ending is None:
                 self._join(begin())
                 self._supervise()
+        except DBAPIError:
+            if self._run is not None:  # it was waited for; what is left to say is not
+                self._run.database.gives_up = lambda: True
+            raise
         finally:
             self._leave()
-        ending = self._ending or Ending(FINISHED)
-        return replace(ending, is_out_of_time=ending.is_out_of_time and not self._stops.is_ordered)
+        return self._stopping.outcome()
 
     @property
     def handle(self) -> RunHandle | None:
@@ -115,7 +109,7 @@ class Agent:
         """Start a worker in each slot; wait until one has loaded the objective."""
         for worker in self._workers:
             self._crew.start(worker)
-        while self._ending is None and not any(worker.is_ready for worker in self._workers):
+        while self._stopping.ending is None and not any(worker.is_ready for worker in self._workers):
             self._wait(_TICK_S)
             self._view.refresh(self._snapshot())
             if not self._crew.is_running:
@@ -128,11 +122,17 @@ class Agent:
         run.database.gives_up = lambda: self._stops.is_over(self._spec.grace_s) or self._walltime.is_over()
         self._walltime.saw(run.attempts.durations_s(run.run_id, KEPT))
         self._tally.begin(run.attempts.counts(run.run_id).get("ended", 0), run.best())
-        if self._spec.timeout_s is not None:
-            self._deadline_s = time.monotonic() + self._spec.timeout_s
+        self._stopping.begin()
         run.free_the_dead(self._spec.max_retries)
         run.free_strangers()
-        self._contact = Contact(run, self._workers, self._tally, self._view, self._spec.max_retries)
+        self._contact = Contact(
+            run, self._workers, self._tally, self._view, self._spec.max_retries, self._patience_s()
+        )
+
+    def _patience_s(self) -> float:
+        """How long running trials go on without a database: what rank 0 lends is lost with it."""
+        is_borrowed = self._launch.rank.index > 0 and is_lent(self._spec, self._launch.rank)
+        return self._spec.storage_patience_s if is_borrowed else math.inf
 
     # The loop
 
@@ -141,11 +141,11 @@ class Agent:
         while not self._is_done():
             self._give_orders()
             self._wait(self._pause_s())
-            self._check_deadlines()
+            self._end_those_out_of_time()
             self._enforce_limits()
             self._contact.beat()
             self._contact.keep_params()
-            if self._ending is None:
+            if self._stopping.ending is None:
                 self._restart_or_give_up()
             self._view.refresh(self._snapshot())
 
@@ -156,7 +156,7 @@ class Agent:
         """No worker of ours is left, and there is nothing that one could still do."""
         if self._crew.is_running:
             return False
-        if self._ending is not None:
+        if self._stopping.ending is not None:
             return True
         assert self._run is not None
         counts = self._run.attempts.counts(self._run.run_id)
@@ -176,7 +176,9 @@ class Agent:
         waiting = self._run.attempts.counts(self._run.run_id).get("waiting", 0)
         if waiting:
             again = "the same command counts them once they are finished"
-            self._ending = Ending(STOPPED, f"{waiting} trials of the run are with another program; {again}")
+            self._stopping.ending = Ending(
+                STOPPED, f"{waiting} trials of the run are with another program; {again}"
+            )
 
     def _give_orders(self) -> None:
         for worker in self._workers:
@@ -199,7 +201,7 @@ class Agent:
             pruner_args=self._spec.pruner_args,
             slot=worker.slot.index,
             cpu_model=self._launch.share.topology.cpu_model,
-            binding=Binding.of(worker.slot),
+            binding=worker.binding,
             max_trials=self._spec.trials_per_worker,
             asks=self._walltime.may_end,
             run_dir=self._launch.paths.root,
@@ -208,8 +210,7 @@ class Agent:
     def _wait(self, timeout_s: float) -> None:
         """Until a worker speaks or exits, a signal comes, or the time is over; then take in what came."""
         self._take_in(self._crew.listen(timeout_s))
-        self._obey_signals()
-        self._mind_the_end()
+        self._stopping.look()
 
     def _take_in(self, news: Sequence[News]) -> None:
         for one in news:
@@ -223,9 +224,9 @@ class Agent:
                 case "unloadable" if self._run is None:
                     raise ObjectiveError(message.data["message"])
                 case "unloadable":
-                    self._stop(Ending(FAILED, message.data["message"]))
+                    self._stopping.stop(Ending(FAILED, message.data["message"]))
                 case "asks":
-                    self._let_begin_or_stop(worker)
+                    self._stopping.let_begin_or_stop(worker)
                 case "told":
                     self._walltime.heard(message.data)
                     self._tally.told(message.data)
@@ -236,7 +237,7 @@ class Agent:
                 case "done":
                     self._no_ticket_left |= not message.data["is_renewed"]
                     if message.data["stop_run"]:
-                        self._stop(Ending(FINISHED, "the study asked to stop"))
+                        self._stopping.stop(Ending(FINISHED, "the study asked to stop"))
 
     def _note_once(self, text: str) -> None:
         """Several workers may have the same to say."""
@@ -251,7 +252,7 @@ class Agent:
         if self._settlement is None:
             worker.clear(returncode)
         else:
-            self._settlement.settle(worker, returncode, is_ending=self._ending is not None)
+            self._settlement.settle(worker, returncode, is_ending=self._stopping.ending is not None)
             self._stop_if_all_fail_alike()
 
     def _restart_or_give_up(self) -> None:
@@ -265,7 +266,7 @@ class Agent:
                 raise ObjectiveError(f"{self._objective} ends the process that loads it: {how}")
             if worker.deaths >= _MAX_DEATHS:
                 reason = f"the workers of slot {worker.slot.index} die before they finish a trial"
-                self._stop(Ending(FAILED, f"{reason}; see {worker.log}"))
+                self._stopping.stop(Ending(FAILED, f"{reason}; see {worker.log}"))
                 return
             if now_s >= worker.retry_at_s:
                 self._start(worker)
@@ -291,61 +292,6 @@ class Agent:
 
     # Stopping
 
-    def _stop(self, ending: Ending) -> None:
-        """Begin no further trial; running ones may finish within the grace."""
-        if self._ending is not None:
-            return
-        self._ending = ending
-        for worker in self._workers:
-            worker.stop()
-            if worker.process is not None and not worker.has_order:
-                worker.process.end(0.0)
-
-    def _obey_signals(self) -> None:
-        if self._stops.count >= 1 and self._hurried is None:
-            self._view.note(f"Stopping: running trials have {self._spec.grace_s:g} s. Again: stop at once.")
-            self._stop(Ending(STOPPED, self._stops.reason, self._stops.is_warned))
-            until_s = time.monotonic() + self._spec.grace_s
-            self._hurry(
-                Verdict(self._stops.cause, self._stops.reason), min(until_s, self._walltime.release_at_s)
-            )
-        if self._stops.count >= 2:
-            self._grace_until_s = time.monotonic()
-
-    def _mind_the_end(self) -> None:
-        """Of the allocation: before it, running trials are told as by a first signal."""
-        self._walltime.look()
-        if self._hurried is None and self._walltime.is_short():
-            end, until_s = str(self._walltime.end), self._walltime.release_at_s
-            left_s = max(0.0, until_s - time.monotonic())
-            self._view.note(f"Stopping: {end}; running trials have {left_s:.3g} s.")
-            self._stop(Ending(STOPPED, end, is_out_of_time=True))
-            self._hurry(Verdict(Cause.PREEMPTED, end), until_s)
-
-    def _hurry(self, why: Verdict, until_s: float) -> None:
-        """Running trials may finish, or leave a checkpoint, until then."""
-        self._hurried, self._grace_until_s = why, until_s
-        for worker in self._workers:
-            worker.hurry()
-
-    def _let_begin_or_stop(self, worker: SlotWorker) -> None:
-        """A worker asks whether there is time for another trial."""
-        if self._ending is None and not self._walltime.may_begin():
-            why = self._walltime.why_not()
-            self._view.note(f"No further trial begins: {why}.")
-            self._stop(Ending(STOPPED, why, is_out_of_time=True))
-        if self._ending is None:
-            worker.let_begin()
-        else:
-            worker.stop()
-
-    def _check_deadlines(self) -> None:
-        if self._deadline_s is not None and time.monotonic() > self._deadline_s and self._ending is None:
-            bounded = self._spec.n_trials is not None
-            self._stop(Ending(STOPPED if bounded else FINISHED, f"timeout of {self._spec.timeout_s:g} s"))
-        if self._grace_until_s is not None and time.monotonic() >= self._grace_until_s:
-            self._end_workers(0.0 if self._stops.count > 1 else _CATCH_S)
-
     def _enforce_limits(self) -> None:
         """Tell a worker to end whose trial has taken too long or too much.
 
@@ -359,21 +305,25 @@ class Agent:
         for worker, verdict in broken:
             worker.terminate(verdict, _CATCH_S)
 
+    def _end_those_out_of_time(self) -> None:
+        if self._stopping.is_grace_over():
+            self._end_workers(0.0 if self._stops.count > 1 else _CATCH_S)
+
     def _end_workers(self, grace_s: float) -> None:
         """End what still runs; their trials are released."""
-        why = self._hurried or Verdict(Cause.RELEASED, "")
+        why = self._stopping.hurried or Verdict(Cause.RELEASED, "")
         self._take_in(self._crew.end(why, grace_s))  # all have ended, whatever comes of the database
 
     def _stop_if_all_fail_alike(self) -> None:
-        reason = self._tally.all_fail_alike() if self._ending is None else None
+        reason = self._tally.all_fail_alike() if self._stopping.ending is None else None
         if reason is not None:
-            self._stop(Ending(FAILED, f"the first {reason}; see {self._launch.paths.logs}"))
+            self._stopping.stop(Ending(FAILED, f"the first {reason}; see {self._launch.paths.logs}"))
 
     def _leave(self) -> None:
         """End every worker, give back what they held, say goodbye to the run."""
         try:
             if self._crew.is_running:
-                self._ending = self._ending or Ending(FAILED, "the agent failed")
+                self._stopping.ending = self._stopping.ending or Ending(FAILED, "the agent failed")
                 self._end_workers(_CATCH_S)
             if self._run is not None:
                 self._say_goodbye(self._run)
@@ -384,7 +334,9 @@ class Agent:
 
     def _say_goodbye(self, run: RunHandle) -> None:
         host = this_process().host
-        slots = [asdict(worker.record(self._launch.rank.index, host)) for worker in self._workers]
+        held_up = self._throttling.problem()
+        of_host = (held_up,) if held_up is not None else ()
+        slots = [asdict(worker.record(self._launch.rank.index, host, of_host)) for worker in self._workers]
         run.runs.end_agent(run.agent_id, {"slots": slots})
 
     def _snapshot(self) -> Snapshot:

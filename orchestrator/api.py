@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from orchestrator.command.objective import CommandObjective
 from orchestrator.errors import RunFailed, SpecError
 from orchestrator.launching import launch_run
-from orchestrator.machine import usable_cores
+from orchestrator.machine import checked_choices, most_parallels
 from orchestrator.objective import Objective, file_objective, name_of
 from orchestrator.origin import Origin, origin_of, require_same
 from orchestrator.progress import Silent, View, view_for_terminal
@@ -20,9 +20,9 @@ from orchestrator.ranks import this_rank
 from orchestrator.results import Draw
 from orchestrator.run import Outcome
 from orchestrator.server.automatic import resolved
+from orchestrator.server.choice import server_for
 from orchestrator.spec import (
     STORAGE_PATIENCE_S,
-    Policy,
     RunSpec,
     Walltime,
     default_study_name,
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
+    from affinity.choices import MemPolicy
+    from affinity.picking import Policy
+    from affinity.threads import OmpBind
+    from affinity.topology import KindName
     from orchestrator.tools import Callback
 
 
@@ -47,6 +51,7 @@ def search(
     walltime_s: Walltime = "auto",
     n_parallels: int | Literal["auto"] = 1,
     storage: str | None = None,
+    server: str | Path | None = None,
     study_name: str | None = None,
     direction: str | None = None,
     directions: Sequence[str] | None = None,
@@ -61,8 +66,18 @@ def search(
     run_dir: str | Path | None = None,
     policy: Policy = "auto",
     oversubscribe: bool = False,
+    cores_per_slot: int | None = None,
+    smt: bool = True,
+    reserve: int = 0,
+    exclude: str | Iterable[int] = (),
+    core_kind: KindName = "any",
+    mem_policy: MemPolicy = "preferred",
+    omp_bind: OmpBind | None = None,
+    dataloader_workers: int | None = None,
+    explain: bool = False,
     keep_binding: bool = False,
     storage_proxy: bool = False,
+    scratch: str | Path | None = None,
     max_retries: int = 3,
     grace_s: float = 30.0,
     storage_patience_s: float = STORAGE_PATIENCE_S,
@@ -75,12 +90,13 @@ def search(
 ) -> Summary:
     """Search for the parameters that optimise ``objective``.
 
-    With ``n_parallels=1``, and neither ``storage`` nor ``run_dir`` nor limits of a trial, the trials run in
-    this process and in memory, unless a launcher (``mpirun``, ``srun``) has started several ranks. Else each
-    of ``n_parallels`` processes (per rank) runs trials in its own share of this machine's cores, on one study
-    in ``storage`` (default: an SQLite file in the run directory). The objective then travels as a pickle;
-    numpy arrays and torch tensors of 64 KiB and more that it holds lie in files meanwhile, which the
-    processes of a machine share: a process has memory of its own only for what it changes of them.
+    With ``n_parallels=1``, and neither ``storage`` nor ``run_dir`` nor limits of a trial nor wishes for its
+    cores and memory (``cores_per_slot`` to ``omp_bind``), the trials run in this process and in memory,
+    unless a launcher (``mpirun``, ``srun``) has started several ranks. Else each of ``n_parallels`` processes
+    (per rank) runs trials in its own share of this machine's cores, on one study in ``storage`` (default: an
+    SQLite file in the run directory). The objective then travels as a pickle; numpy arrays and torch tensors
+    of 64 KiB and more that it holds lie in files meanwhile, which the processes of a machine share: a process
+    has memory of its own only for what it changes of them.
 
     In all processes ``trial.study.run_dir`` is the run directory, or None in memory.
 
@@ -98,6 +114,9 @@ def search(
         storage: a database URL; the environment variable NANO_HPO_STORAGE stands in. ``"auto:mysql"`` is a
             private server, its data in ``./nano-hpo-runs/mysql`` (or in DIR of ``"auto:mysql:DIR"``); it is
             there until this process ends, and longer where somebody else uses it.
+        server: for ``"auto:mysql"``: the server program, ``mariadbd`` or ``mysqld``, the folder that it is
+            installed in, or a script that becomes it (``exec apptainer exec …``), with ``mariadb-install-db``
+            beside it; the environment variable NANO_HPO_SERVER stands in. Default: the first on the PATH.
         study_name: the study's name; default: from the objective's file and name, as on the command line.
         direction: ``"minimize"`` (default) or ``"maximize"``; ``directions`` for several objectives.
         metric_names: what a new study calls its objectives, one name each, in plots and tables.
@@ -116,10 +135,32 @@ def search(
         run_dir: where everything is written; default ``./nano-hpo-runs/STUDY/run-NNN``.
         policy: how cores are divided: "auto", "balanced" or "local" (see ``affinity.partition``).
         oversubscribe: allow more processes than cores.
+        cores_per_slot: every process gets exactly so many cores, the others stay idle; ``n_parallels="auto"``
+            is then as many as fit. None: all cores are shared out.
+        smt: False uses one hardware thread of each core; its siblings belong to nobody.
+        reserve: so many cores are left to the system, a database, this agent: slow ones first, that of CPU 0
+            first, then in turns from all NUMA nodes. Of those that the ranks of a machine divide, or of each
+            rank's own, where its launcher has bound it.
+        exclude: CPUs not to be used, ``"0-3,8"`` or numbers.
+        core_kind: where a machine has several kinds of cores: "performance" (the fastest), "efficient" (the
+            others) or "any".
+        mem_policy: memory from the NUMA nodes of a process's own cores while they have any ("preferred"),
+            from them alone ("bind"; or the process is killed), page by page from all of them ("interleave"),
+            or nothing of the kind ("none").
+        omp_bind: "close" or "spread" binds OpenMP's threads to single cores, and what a trial starts may
+            inherit one core. None: they are free inside the slot.
+        dataloader_workers: processes that each trial starts to load its data: so many threads fewer compute,
+            and the objective finds the number in the environment variable NANO_HPO_DATALOADER_WORKERS.
+            None: that variable, where it is set, else 0. (In this process it changes nothing.)
+        explain: say for each process why it has its cores and what that costs.
         keep_binding: behind ``mpirun``, use the cores that it bound this rank to; otherwise the ranks of a
             node divide all that ``mpirun`` itself may use.
         storage_proxy: behind a launcher, only rank 0 reaches the database, and lends it to the other ranks.
             (A search without ``storage`` on several nodes does so with its SQLite file.)
+        scratch: a folder on the own disk of each node for what is written often: the run's SQLite file (a
+            copy of it goes to the run directory every minute and at the end), large arrays of the objective,
+            logs. Variables as ``$TMPDIR`` in it are the node's. Default: the run directory; where that lies
+            on a network file system, the temporary folder for file and arrays.
         max_retries: how often a trial is tried again whose process, agent or node was lost. One over which
             three processes died is failed for good; what a trial raises, or a limit that it breaks, fails it
             at once.
@@ -147,20 +188,37 @@ def search(
 
     Raises:
         UserError: a setting, the objective, the storage or the directory is wrong; nothing was written.
-        RunFailed: the first trials all failed alike, or the workers kept dying.
+        RunFailed: the first trials all failed alike, the workers kept dying, or the walltime was over before
+            the objective was loaded.
     """
     from optuna import pruners, samplers
 
     _check_arguments(objective, draw, resume)
     origin = origin_of(resume) if isinstance(resume, Summary) else None
+    url = _storage_url(storage, origin)
+    choices = checked_choices(
+        policy=policy,
+        oversubscribe=oversubscribe,
+        cores_per_slot=cores_per_slot,
+        smt=smt,
+        reserve=reserve,
+        exclude=exclude,
+        core_kind=core_kind,
+        mem_policy=mem_policy,
+        omp_bind=omp_bind,
+        dataloader_workers=dataloader_workers,
+    )
     spec = RunSpec(
         objective=str(file_objective(objective)) if isinstance(objective, str) else name_of(objective),
         study_name=study_name or (origin.study_name if origin else _study_name(objective)),
         n_trials=n_trials,
         timeout_s=timeout_s,
         walltime_s=walltime_s,
-        n_parallels=usable_cores(os.environ, keep_binding) if n_parallels == "auto" else n_parallels,
-        storage_url=_storage_url(storage, origin),
+        n_parallels=most_parallels(choices, os.environ, keep_binding)
+        if n_parallels == "auto"
+        else n_parallels,
+        storage_url=url,
+        server=server_for(url, server),
         directions=_directions(direction, directions, origin),
         metric_names=tuple(metric_names or ()),
         sampler=tool_name(sampler, "sampler", samplers.BaseSampler),
@@ -169,10 +227,11 @@ def search(
         pruner_args=dict(pruner_args or {}),
         seed=seed,
         resume=bool(resume),
-        policy=policy,
-        oversubscribe=oversubscribe,
+        choices=choices,
+        explain=explain,
         keep_binding=keep_binding,
         storage_proxy=storage_proxy,
+        scratch=str(scratch) if scratch is not None else None,
         max_retries=max_retries,
         grace_s=grace_s,
         storage_patience_s=storage_patience_s,
@@ -185,7 +244,7 @@ def search(
     tools = tools_of(sampler, pruner, callbacks)
     view: View = view_for_terminal() if progress else Silent()
     stays_here = run_dir is None and (origin is None or origin.in_memory) and this_rank().size == 1
-    stays_here = stays_here and not spec.has_limits
+    stays_here = stays_here and not spec.has_limits and not choices.need_a_process
     if stays_here and spec.n_parallels == 1 and spec.storage_url is None and not isinstance(objective, str):
         return _search_in_memory(objective, spec, tools, view, origin)
     where = Path(run_dir) if run_dir is not None else None
@@ -268,5 +327,7 @@ def _summary_of(outcome: Outcome) -> Summary:
     if outcome.ending.state == FAILED:
         raise RunFailed(f"The search stopped early: {outcome.ending.reason}.")
     if outcome.summary is None:
+        if outcome.ending.is_out_of_time:
+            raise RunFailed(f"The search had no time to begin: {outcome.ending.reason}.")
         raise KeyboardInterrupt
     return outcome.summary

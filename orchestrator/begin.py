@@ -19,6 +19,7 @@ from orchestrator.launch import RESUME, Launch
 from orchestrator.origin import Origin, name_now
 from orchestrator.paths import write_whole
 from orchestrator.run_handle import RunHandle
+from orchestrator.scratch.study_file import home_of
 from orchestrator.spec import RunSpec
 from orchestrator.sql.database import Database
 from orchestrator.sql.opening import open_database, patiently, rejoin_database
@@ -110,16 +111,16 @@ def seed_of(runs: RunTable, study: int | NewStudy) -> int:
 
 
 def _write_run_json(launch: Launch) -> None:
-    embedded = None
+    embedded, home = None, home_of(launch.storage_url)
     if launch.spec.storage_url is None:
-        file = sqlite_path(launch.storage_url)
+        file = sqlite_path(home)
         assert file is not None
         embedded = _relative(file, launch.paths.root)
     data = {
         "run_id": launch.run_id,
         "spec": launch.spec.as_json(),
         "spec_hash": launch.spec.identity_hash(),
-        "storage": masked(launch.storage_url),
+        "storage": masked(home),
         "embedded": embedded,  # the SQLite file, relative to this folder, which may be moved
         "ranks": launch.rank.size,
     }

@@ -90,7 +90,12 @@ def _decoded(line: bytes) -> Message:
 def open_wire() -> tuple[Channel, tuple[int, int]]:
     """The agent's end, and the two descriptors (read, write) that its worker inherits."""
     worker_reads, agent_writes = os.pipe()
-    agent_reads, worker_writes = os.pipe()
+    try:
+        agent_reads, worker_writes = os.pipe()
+    except OSError:  # too many open files
+        os.close(worker_reads)
+        os.close(agent_writes)
+        raise
     return Channel(agent_reads, agent_writes), (worker_reads, worker_writes)
 
 

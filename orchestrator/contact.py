@@ -1,10 +1,12 @@
 """An agent's contact with the database of its run: looks and small deeds that can wait, never waited for.
 
 Running trials go on while the database is away; their agent then says so once, and its loop does not stop.
+One that was lent by another rank does not come back when that rank is lost: then there is an end to it.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,15 +28,22 @@ class Contact:
     """Beats, looks at what other agents do, and keeps what workers hold back. Nothing here waits for long."""
 
     def __init__(
-        self, run: RunHandle, workers: Sequence[SlotWorker], tally: Tally, view: View, max_retries: int
+        self,
+        run: RunHandle,
+        workers: Sequence[SlotWorker],
+        tally: Tally,
+        view: View,
+        max_retries: int,
+        patience_s: float = math.inf,
     ) -> None:
-        """The database has just answered."""
+        """The database has just answered. When it was away for ``patience_s``, that is raised."""
         self._run = run
         self._workers = workers
         self._tally = tally
         self._view = view
         self._max_retries = max_retries
-        self._is_away = False
+        self._patience_s = patience_s
+        self._away_since_s = math.inf  # while it answers
         self._answered_s = time.monotonic()  # when the database did last, but for trials of workers
         self._beat_at_s = self._answered_s + _BEAT_S
 
@@ -77,9 +86,11 @@ class Contact:
             if not is_passing(error):
                 raise
             self._run.watch.interrupted()
-            self._say_that_it_is_away(error)
+            self._note_absence(error)
+            if time.monotonic() - self._away_since_s >= self._patience_s:
+                raise
             return False
-        self._is_away = False
+        self._away_since_s = math.inf
         self._excuse_waiting()
         return True
 
@@ -93,10 +104,14 @@ class Contact:
                     worker.trial.waited_s += min(silent_s, now_s - worker.trial.since_s)
         self._answered_s = now_s
 
-    def _say_that_it_is_away(self, error: DBAPIError) -> None:
+    @property
+    def _is_away(self) -> bool:
+        return self._away_since_s < math.inf
+
+    def _note_absence(self, error: DBAPIError) -> None:
         if not self._is_away:
+            self._away_since_s = time.monotonic()
             self._view.note(f"The database does not answer ({said(error)}); running trials go on.")
-        self._is_away = True
 
 
 def _store_suggested(trial: RunningTrial, run: RunHandle) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from affinity import Slot
+from affinity import Binding, Slot
 from launchers import Warden
 from orchestrator.causes import Verdict
 from orchestrator.channel import Message
 from orchestrator.orders import LoadOrder
 from orchestrator.slot_worker import SlotWorker
 from orchestrator.stop import StopRequests
+from orchestrator.ulimits import require_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,21 @@ class News:
 
 
 class Crew:
-    """One worker process a slot, one after the other. Every process is awaited."""
+    """One worker process a slot, one after the other. Every process is awaited.
+
+    Raises ``SpecError`` where the system's limits leave no room for them.
+    """
 
     def __init__(
-        self, slots: Sequence[Slot], log_of: Callable[[int], Path], order: LoadOrder, stops: StopRequests
+        self,
+        slots: Sequence[Slot],
+        binding_of: Callable[[Slot], Binding],
+        log_of: Callable[[int], Path],
+        order: LoadOrder,
+        stops: StopRequests,
     ) -> None:
-        self.workers = [SlotWorker(slot, log_of(slot.index)) for slot in slots]
+        require_room(slots)
+        self.workers = [SlotWorker(slot, binding_of(slot), log_of(slot.index)) for slot in slots]
         self._order = order
         self._stops = stops
         self._warden = Warden()

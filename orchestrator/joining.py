@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from pathlib import Path
@@ -22,38 +23,53 @@ from orchestrator.launch import Launch, Wish, joined, require_shared_storage
 from orchestrator.lending import is_lent
 from orchestrator.machine import Share
 from orchestrator.peers import Decision
+from orchestrator.scratch.study_file import at_work
 from orchestrator.spec import RunSpec
 from orchestrator.storage.runs import FINISHED, StoredRun
 from orchestrator.storage_url import relay_url, sqlite_url
 
+log = logging.getLogger("nano_hpo")
+
 _PATIENCE_S = 300.0  # how long a rank waits for rank 0, which may be importing TensorFlow over a network
+_REACH_S = 60.0  # and how long for a database that rank 0 has just reached
 _LOOKS_S = (0.2, 2.0)  # between two looks; not all ranks at once
 
 
 def await_rank_zero(spec: RunSpec, rank: Rank, share: Share, wish: Wish, decision: Decision | None) -> Launch:
-    """Join the run when it is there, also when quicker ranks have finished it since this one was started."""
+    """Join the run when it is there, also when quicker ranks have finished it since this one was started.
+
+    A database that this rank does not reach is said at once, and raised as ``StorageError`` in the end.
+    """
     require_shared_storage(spec, rank)
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline, trouble = time.monotonic() + _PATIENCE_S, None
     while time.monotonic() < deadline:
         place = find_place(spec, wish.run_dir) if decision is None else Place(decision.paths, None)
-        found = _look(spec, rank, place, wish, decision)
+        try:
+            found = _look(spec, rank, place, wish, decision)
+        except StorageError as error:
+            if not error.is_passing:
+                raise
+            if trouble is None and not is_lent(spec, rank):  # a relay may just not be open yet
+                log.warning("Rank %d tries again: %s", rank.index, error)
+            if trouble is None and decision is not None:
+                deadline = min(deadline, time.monotonic() + _REACH_S)
+            found, trouble = None, error
+        else:
+            trouble = None
         if found is not None:
             return joined(spec, rank, share, place.paths, found, wish.job)
         time.sleep(random.uniform(*_LOOKS_S))
+    if trouble is not None:
+        raise StorageError(f"Rank {rank.index} tried for long enough: {trouble}")
     raise RunDirError(
         f"Rank {rank.index} waited {_PATIENCE_S:g} s for rank 0 to create the run; see its output."
     )
 
 
 def _look(spec: RunSpec, rank: Rank, place: Place, wish: Wish, decision: Decision | None) -> Known | None:
-    """The run, if it is there by now and its database answers."""
+    """The run, if it is there by now."""
     url = _url(spec, rank, place, decision)
-    try:
-        return None if url is None else _find(spec, url, place, wish, decision)
-    except StorageError as error:
-        if not error.is_passing:
-            raise
-        return None
+    return None if url is None else _find(spec, url, place, wish, decision)
 
 
 def _url(spec: RunSpec, rank: Rank, place: Place, decision: Decision | None) -> str | None:
@@ -61,7 +77,7 @@ def _url(spec: RunSpec, rank: Rank, place: Place, decision: Decision | None) -> 
     if is_lent(spec, rank):
         return relay_url(place.paths.relay) if place.paths.relay.exists() else None
     if decision is not None and decision.sqlite is not None and spec.storage_url is None:
-        return sqlite_url(Path(decision.sqlite))
+        return at_work(sqlite_url(Path(decision.sqlite)), spec.scratch)
     return storage_of(spec, place)
 
 

@@ -11,6 +11,7 @@ from orchestrator.errors import RunDirError, StudyError
 from orchestrator.identity import JobIdentity
 from orchestrator.origin import Origin
 from orchestrator.paths import RUN_DIR, RunPaths, next_run, numbered_runs, study_folder
+from orchestrator.scratch.study_file import at_work
 from orchestrator.server.automatic import resolved
 from orchestrator.spec import RunSpec
 from orchestrator.sql.opening import open_database, study_directions
@@ -68,14 +69,17 @@ def _read_written(paths: RunPaths) -> dict[str, Any] | None:
 
 
 def storage_of(spec: RunSpec, place: Place, origin: Origin | None = None) -> str:
-    """The named storage; else the earlier search's; else the file that ``run.json`` names; else a new one."""
+    """The named storage; else the earlier search's; else the file that ``run.json`` names; else a new one.
+
+    A file of a run is where it is at work for this launch.
+    """
     if spec.storage_url:
         return resolved(spec.storage_url)
     if origin is not None and origin.stored_in:
-        return origin.stored_in
-    if place.written is not None and place.written.get("embedded"):
-        return sqlite_url(place.paths.root / place.written["embedded"])
-    return sqlite_url(place.paths.database)
+        return origin.stored_in if origin.named else at_work(origin.stored_in, spec.scratch)
+    embedded = place.written.get("embedded") if place.written is not None else None
+    file = place.paths.root / embedded if embedded else place.paths.database
+    return at_work(sqlite_url(file), spec.scratch)
 
 
 def in_directory(spec: RunSpec, place: Place, origin: Origin | None = None) -> Known | None:

@@ -28,6 +28,7 @@ from orchestrator.machine import Share
 from orchestrator.origin import Origin
 from orchestrator.paths import RUN_DIR, RunPaths, next_run
 from orchestrator.run_handle import is_live
+from orchestrator.scratch.study_file import home_of
 from orchestrator.server.automatic import resolved
 from orchestrator.spec import RunSpec
 from orchestrator.sql.advice import require_server
@@ -131,10 +132,11 @@ def _refuse_second_agent(found: Known, rank: Rank, job: str | None) -> None:
     finally:
         database.close()
     for agent in agents:
-        if not agent.process.is_here() and sqlite_path(found.url) is not None:
+        file = sqlite_path(home_of(found.url))
+        if not agent.process.is_here() and file is not None:
             raise StorageError(
                 f"Run {found.run_id} is at work on {agent.process.host}, and two hosts cannot share the "
-                f"SQLite file {sqlite_path(found.url)}: name a database server, as "
+                f"SQLite file {file}: name a database server, as "
                 f"--storage mysql://USER@HOST/DATABASE (storage=URL), or choose another {RUN_DIR}."
             )
         if agent.rank == rank.index and agent.job == job and agent.process.is_here():

@@ -6,6 +6,7 @@ What the command line and Python share.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from orchestrator.peers import Peers
 from orchestrator.progress import Silent, View
 from orchestrator.results import Draw
 from orchestrator.run import Outcome, execute
+from orchestrator.scratch.place import scratch_parent
 from orchestrator.server.automatic import attend, resolved
 from orchestrator.spec import MAX_RUN_ID, RunSpec, is_text
 from orchestrator.sql.advice import warnings_about, warnings_about_file
@@ -52,12 +54,12 @@ def launch_run(
     with peers.told_of_failure() if rank.index == 0 else nullcontext(), ExitStack() as until_the_end:
         share = read_share(spec, rank, os.environ)
         wish = _wish(spec, run_dir, run_id, existing, origin)
-        attend(spec.storage_url, rank, view.note)
+        attend(spec.storage_url, rank, view.note, spec.server)
         _say_first(view, spec, rank, share, run_dir or Path.cwd())
 
         def make_order(launch: Launch) -> LoadOrder:
             paths, who = launch.paths, launch.agent_name
-            arrays = until_the_end.enter_context(ArrayFolder(place_of_arrays(paths)))
+            arrays = until_the_end.enter_context(ArrayFolder(place_of_arrays(paths, spec.scratch)))
             ref = reference or pickled_objective(objective, paths.objective(who), arrays)  # type: ignore[arg-type]
             return LoadOrder(ref, pickle_tools(tools, paths.tools(who), arrays), arrays.path)
 
@@ -92,12 +94,17 @@ def _say_first(view: View, spec: RunSpec, rank: Rank, share: Share, folder: Path
     """What people should know before a run begins; rank 0 speaks for all."""
     if rank.index > 0:
         return
-    url = spec.storage_url
-    of_storage = warnings_about(resolved(url)) if url else warnings_about_file(folder)
-    for warning in (*share.partition.warnings, *of_storage):
+    for warning in (*share.partition.warnings, *_warnings_of_storage(spec, folder)):
         view.note(f"Warning: {warning}")
     for note in share.notes:
         view.note(note)
     if rank.size > 1:
         workers = rank.size * spec.n_parallels
         view.note(f"{rank.size} ranks x {spec.n_parallels} = {workers} workers ({rank.launcher}).")
+
+
+def _warnings_of_storage(spec: RunSpec, folder: Path) -> Iterable[str]:
+    """``folder``: of the run, for one that has a SQLite file of its own."""
+    if spec.storage_url:
+        return warnings_about(resolved(spec.storage_url))
+    return warnings_about_file(folder) if scratch_parent(folder, spec.scratch) is None else ()

@@ -10,6 +10,9 @@ from __future__ import annotations
 import atexit
 import time
 from collections.abc import Callable
+from contextlib import suppress
+
+from sqlalchemy.exc import DBAPIError
 
 from launchers import Rank
 from orchestrator.launch import Launch
@@ -17,12 +20,15 @@ from orchestrator.relay.lend import N_CONNECTIONS, lend_to_other_machines, lend_
 from orchestrator.relay.need import connections_wanted, needs_relay, room
 from orchestrator.relay.relay import Relay
 from orchestrator.run_handle import RunHandle
+from orchestrator.scratch.study_file import leave, lend
 from orchestrator.spec import RunSpec
 from orchestrator.sql.opening import patiently
+from orchestrator.storage.history import absent_ranks
 
 Note = Callable[[str], None]
 
 _GUESTS_S = 60.0  # how long rank 0 waits for others to read the last of a run
+_LATE_S = 20.0  # and for those to come who have not
 
 
 def is_lent(spec: RunSpec, rank: Rank) -> bool:
@@ -43,7 +49,7 @@ class Lending:
         """Lend what this agent is to lend, now that the run is begun; the URL for its workers."""
         spec, rank = self._launch.spec, self._launch.rank
         if rank.index == 0 and is_lent(spec, rank):
-            self._lend_to_ranks(run.storage_url)
+            self._lend_to_ranks(run)
         url, patience_s = run.storage_url, spec.storage_patience_s
         wanted = connections_wanted(rank.size, spec.n_parallels)
         there = patiently(lambda: room(url), patience_s)
@@ -55,11 +61,12 @@ class Lending:
         self._note(f"{why}: the workers of each agent share {n_connections}.")
         return self._to_workers.url
 
-    def _lend_to_ranks(self, url: str) -> None:
+    def _lend_to_ranks(self, run: RunHandle) -> None:
         """Until this process ends: others may read what came of the run as long as they live."""
-        spec, file = self._launch.spec, self._launch.paths.relay
+        spec, file, url = self._launch.spec, self._launch.paths.relay, run.storage_url
         relay = patiently(lambda: lend_to_other_machines(url, file), spec.storage_patience_s)
-        atexit.register(_close_when_left, relay)
+        lend(url)
+        atexit.register(_close_when_left, relay, run)
         self._note(f"Rank 0 lends the database to the other ranks ({relay.where}); keep its node.")
 
     def close(self) -> None:
@@ -68,8 +75,17 @@ class Lending:
             self._to_workers.close()
 
 
-def _close_when_left(relay: Relay) -> None:
-    deadline = time.monotonic() + _GUESTS_S
-    while relay.n_guests and time.monotonic() < deadline:
+def _close_when_left(relay: Relay, run: RunHandle) -> None:
+    """Wait for guests to go, and a while for ranks that have not come yet: they have nobody else to ask."""
+    began_s = quiet_s = time.monotonic()
+    is_somebody_late = False
+    with suppress(DBAPIError), run.database.hasty():
+        is_somebody_late = bool(absent_ranks(run.database, run.run_id))
+    while (now_s := time.monotonic()) < began_s + _GUESTS_S:
+        if relay.n_guests:
+            quiet_s = now_s
+        elif now_s >= quiet_s + (_LATE_S if is_somebody_late else 0.0):
+            break
         time.sleep(0.1)
     relay.close()
+    leave(run.storage_url)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from socket import gethostname
+from typing import Any
 
 from affinity import (
     AffinityError,
     Allowance,
+    Choices,
     Partition,
     Slot,
     Topology,
+    can_bind,
+    explain,
     format_list,
-    partition,
     read_allowance,
     read_topology,
+    thread_variables,
 )
+from affinity.options import dataloader_workers
 from launchers import Confinement, Rank, read_confinement, read_rank
 from orchestrator.errors import SpecError
 from orchestrator.spec import RunSpec
@@ -24,9 +30,9 @@ from orchestrator.spec import RunSpec
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The machine, what may be used of it, its division among all local ranks, and this rank's slots.
+    """The machine, what is divided of it, its division among all local ranks, and this rank's slots.
 
-    notes: what people should know of the CPUs that a launcher gave its ranks, a line each.
+    notes: what people should know of it, a line each.
     """
 
     topology: Topology
@@ -46,19 +52,22 @@ def read_share(spec: RunSpec, rank: Rank, environ: Mapping[str, str]) -> Share:
     """Divide what the ranks of this node have together into slots and take this rank's.
 
     Every rank of a node computes the same division, so nothing has to be said between them. Raises
-    ``SpecError`` when there are more slots than cores and ``spec.oversubscribe`` is off.
+    ``SpecError`` when there are more slots than cores without ``oversubscribe``, or than fit.
     """
     confinement = read_confinement(rank, environ, spec.keep_binding)
     try:
-        topology, allowance = _usable(confinement)
+        topology, usable = _usable(confinement)
+        allowance = spec.choices.select(topology, usable)
         _require_cores(spec, confinement, topology, allowance)
-        wanted = confinement.n_ranks * spec.n_parallels
-        whole = partition(topology, allowance, wanted, policy=spec.policy, oversubscribe=spec.oversubscribe)
+        whole = spec.choices.divide(topology, allowance, confinement.n_ranks * spec.n_parallels)
     except AffinityError as error:
         raise SpecError(str(error)) from error
     first = confinement.place * spec.n_parallels
     slots = whole.slots[first : first + spec.n_parallels]
-    share = Share(topology, allowance, whole, slots, _notes(confinement, topology, allowance))
+    notes = [*_notes(confinement, topology, usable), *_notes_of_slots(spec.choices, whole, slots, environ)]
+    if spec.explain:
+        notes += explain(topology, allowance, spec.choices, whole)
+    share = Share(topology, allowance, whole, slots, tuple(notes))
     _require_memory(spec, share)
     return share
 
@@ -67,7 +76,8 @@ def _require_cores(spec: RunSpec, confinement: Confinement, topology: Topology, 
     """Refuse more workers than cores by the words of whoever started several ranks, or bound this one."""
     n_ranks, n_cores = confinement.n_ranks, len(topology.cores_within(allowance.pus))
     wanted = n_ranks * spec.n_parallels
-    if wanted <= n_cores or spec.oversubscribe or (n_ranks == 1 and not confinement.more):
+    has_own_words = spec.choices.cores_per_slot is not None or (n_ranks == 1 and not confinement.more)
+    if wanted <= n_cores or spec.choices.oversubscribe or has_own_words:
         return  # `partition` has words of its own
     ranks = f"{n_ranks} ranks" if n_ranks > 1 else "1 rank"
     who = "they" if n_ranks > 1 else "it"
@@ -88,10 +98,26 @@ def _notes(confinement: Confinement, topology: Topology, allowance: Allowance) -
     return () if confinement.is_guess and may_use_all else (confinement.note,)
 
 
+def _notes_of_slots(
+    choices: Choices, whole: Partition, slots: tuple[Slot, ...], environ: Mapping[str, str]
+) -> Iterator[str]:
+    """What these slots do not bear, or cannot be given: of a variable's warnings the first one."""
+    if not can_bind():
+        yield (
+            f"This system ({sys.platform}) binds no processes to cores: each process gets its number of "
+            "threads, and runs where the system puts it."
+        )
+    warnings = {warning: warning for warning in choices.warnings(whole)}
+    for slot in slots:
+        for warning in thread_variables(slot.threads, environ, pus=slot.pus).warnings:
+            warnings.setdefault(warning.partition("=")[0], warning)
+    yield from (f"Warning: {warning}" for warning in warnings.values())
+
+
 def _require_memory(spec: RunSpec, share: Share) -> None:
     """Refuse trials that may together take more than there is."""
     fair_mib, wanted_mib = share.slot_memory_mib, spec.trial_memory_mib
-    if fair_mib is None or wanted_mib is None or wanted_mib <= fair_mib or spec.oversubscribe:
+    if fair_mib is None or wanted_mib is None or wanted_mib <= fair_mib or spec.choices.oversubscribe:
         return
     n_slots, memory = len(share.partition.slots), share.allowance.memory
     assert memory is not None
@@ -108,8 +134,33 @@ def _usable(confinement: Confinement) -> tuple[Topology, Allowance]:
     return topology, read_allowance(topology, mask=mask)
 
 
-def usable_cores(environ: Mapping[str, str], keep_binding: bool = False) -> int:
-    """How many cores are this rank's: the width of ``n_parallels="auto"``, at least one."""
+def checked_choices(**given: Any) -> Choices:
+    """How a machine is to be divided, as Python's callers say it. Raises ``SpecError``."""
+    try:
+        if given.get("dataloader_workers") is None:
+            given["dataloader_workers"] = dataloader_workers(None)
+        return Choices(**given)
+    except AffinityError as error:
+        raise SpecError(str(error)) from error
+
+
+def most_parallels(choices: Choices, environ: Mapping[str, str], keep_binding: bool = False) -> int:
+    """How many slots this rank can have: the width of ``n_parallels="auto"``, at least one."""
+    n_ranks, n_slots = _ranks_and_slots(choices, environ, keep_binding)
+    return max(1, n_slots // n_ranks)
+
+
+def is_too_wide(n_parallels: int, environ: Mapping[str, str], keep_binding: bool = False) -> bool:
+    """Whether so many processes of each of this node's ranks are more than its cores."""
+    n_ranks, n_cores = _ranks_and_slots(Choices(), environ, keep_binding)
+    return n_ranks * n_parallels > n_cores
+
+
+def _ranks_and_slots(choices: Choices, environ: Mapping[str, str], keep_binding: bool) -> tuple[int, int]:
+    """How many ranks divide how many slots at most."""
     confinement = read_confinement(read_rank(environ), environ, keep_binding)
-    topology, allowance = _usable(confinement)
-    return max(1, len(topology.cores_within(allowance.pus)) // confinement.n_ranks)
+    try:
+        topology, usable = _usable(confinement)
+        return confinement.n_ranks, choices.most_slots(topology, choices.select(topology, usable))
+    except AffinityError as error:
+        raise SpecError(str(error)) from error

@@ -16,6 +16,7 @@ from launchers import LauncherError, World
 from orchestrator.errors import RunDirError, StudyError, UserError
 from orchestrator.launch import Launch
 from orchestrator.paths import RunPaths
+from orchestrator.scratch.study_file import home_of
 from orchestrator.spec import RunSpec
 from orchestrator.storage_url import sqlite_path
 
@@ -46,7 +47,7 @@ class Peers:
 
     def tell(self, launch: Launch) -> None:
         """Say what rank 0 has decided, to all others."""
-        file = sqlite_path(launch.storage_url)
+        file = sqlite_path(home_of(launch.storage_url))
         root = str(launch.paths.root.absolute())
         settings = launch.spec.as_json()
         self._send(asdict(Decision(launch.run_id, root, str(file.absolute()) if file else None, settings)))

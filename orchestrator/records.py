@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -88,6 +89,7 @@ class SlotRecord:
     busy_s: float  # inside objectives
     alive_s: float  # from the start of the slot's first worker to the end of its last
     job: str | None = None  # of Slurm, in which it was
+    got_memory_mib: Mapping[str, float] = field(default_factory=dict)  # private memory by NUMA node, a part
 
     @property
     def pools(self) -> str:

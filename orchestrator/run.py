@@ -10,7 +10,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError
 
 from launchers import Rank
-from orchestrator.agent import Agent, Ending
+from orchestrator.agent import Agent
 from orchestrator.begin import begin
 from orchestrator.beginning import Beginning, settle
 from orchestrator.errors import RunFailed
@@ -21,10 +21,15 @@ from orchestrator.paths import RunPaths
 from orchestrator.progress import View
 from orchestrator.results import Draw, Written, write_results
 from orchestrator.run_handle import RunHandle
+from orchestrator.scratch import study_file
+from orchestrator.scratch.logs import logs_on_this_node
+from orchestrator.sql.database import Database
 from orchestrator.sql.failures import is_passing, said
 from orchestrator.sql.opening import open_database
 from orchestrator.stop import StopRequests
+from orchestrator.stopping import Ending
 from orchestrator.storage.runs import FINISHED, RUNNING
+from orchestrator.storage_url import masked, relay_file, sqlite_url
 from orchestrator.summarise import summarise
 from orchestrator.summary import Summary
 
@@ -58,16 +63,30 @@ def execute(
     What keeps a run from beginning (the objective does not load, the study was made meanwhile) is raised
     as ``UserError`` and leaves nothing behind.
     """
+    try:
+        return _execute(replan, make_order, view, draw, decided)
+    finally:
+        study_file.leave()
+
+
+def _execute(
+    replan: Callable[[], Launch],
+    make_order: Callable[[Launch], LoadOrder],
+    view: View,
+    draw: Draw,
+    decided: Callable[[Launch], None],
+) -> Outcome:
     launch, beginning = settle(replan(), replan, view.note)
     decided(launch)
     if launch.is_over:
         return _over(launch, view)
     lending = Lending(launch, view.note)
-    with StopRequests() as stops:
+    logs = [launch.log_of(slot.index) for slot in launch.share.slots]
+    with StopRequests() as stops, logs_on_this_node(logs, launch.spec.scratch):
         agent = None
         try:
             agent = Agent(launch, make_order(launch), view, stops, lending.open)
-            ending = agent.run(lambda: _begun(launch, beginning))
+            ending = agent.run(lambda: _begun(launch, beginning, view))
             if agent.handle is None:
                 return Outcome(launch.rank, ending, stops.count, launch.paths, None, None)
             return _conclude(launch, agent.handle, ending, stops, draw, view)
@@ -84,17 +103,16 @@ def execute(
 def _over(launch: Launch, view: View) -> Outcome:
     """Others have finished the run: another task of the job, or the job itself before it was requeued."""
     view.note(f"Run {launch.run_id} is finished.")
-    database = open_database(launch.storage_url, creates=False)
-    summary = replace(
-        summarise(database, launch.spec.study_name, launch.storage_url), run_dir=launch.paths.root
-    )
+    summary = _summary(launch, None, launch.spec.study_name)
     return Outcome(launch.rank, Ending(FINISHED), 0, launch.paths, summary, None)
 
 
-def _begun(launch: Launch, beginning: Beginning | None) -> RunHandle:
+def _begun(launch: Launch, beginning: Beginning | None, view: View) -> RunHandle:
     run = begin(launch)
     if beginning is not None:
         beginning.done()
+    for note in study_file.keep(launch.storage_url):
+        view.note(note)
     return run
 
 
@@ -106,7 +124,7 @@ def _conclude(
     ending = _settled(run, ending)
     if _is_last(launch, run, stops, view) and run.runs.end(run.run_id, ending.state, ending.reason):
         run.attempts.release_returned(run.run_id)
-        summary = _summary(launch, run)
+        summary = _summary(launch, run.database, run.current_name())
         if stops.count < 2:
             if draw != "none":
                 view.note("Drawing the report …")
@@ -114,7 +132,7 @@ def _conclude(
     else:
         _await_end(launch, run, ending, stops)
         ending = _settled(run, ending)  # the others may have spent what was left of the budget
-        summary = _summary(launch, run)
+        summary = _summary(launch, run.database, run.current_name())
     return Outcome(launch.rank, ending, stops.count, launch.paths, summary, written)
 
 
@@ -155,6 +173,13 @@ def _settled(run: RunHandle, ending: Ending) -> Ending:
     return ending
 
 
-def _summary(launch: Launch, run: RunHandle) -> Summary:
-    summary = summarise(run.database, run.current_name(), run.storage_url)
+def _summary(launch: Launch, database: Database | None, study_name: str) -> Summary:
+    """Of the study where it is to be read from now on."""
+    url = study_file.copied_home(launch.storage_url)
+    if database is None or url != launch.storage_url:
+        database = open_database(url, creates=False)
+    summary = summarise(database, study_name, url)
+    if relay_file(url) is not None:  # when this is read, nobody lends it any more
+        named = launch.spec.storage_url or sqlite_url(launch.paths.database)
+        summary = replace(summary, storage_url=masked(named))
     return replace(summary, run_dir=launch.paths.root)

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ class SlotWorker:
     """One slot of this agent and the worker in it, one after the other."""
 
     slot: Slot
+    binding: Binding
     log: Path
     process: WorkerProcess | None = None
     descriptors: list[int] = field(default_factory=list)  # what the agent's loop listens to
@@ -111,10 +112,13 @@ class SlotWorker:
 
     def start(self, order: LoadOrder, cwd: Path, warden: Warden) -> None:
         """Start a worker in the slot and tell it what to load. Raises ``SpawnError``."""
-        wire, (reads, writes) = open_wire()
+        try:
+            wire, (reads, writes) = open_wire()
+        except OSError as error:
+            raise SpawnError(f"A worker cannot be started: {error.strerror} (see ulimit -n).") from error
         spec = WorkerSpec(
             argv=(sys.executable, "-P", "-m", MODULE, str(reads), str(writes)),
-            binding=Binding.of(self.slot),
+            binding=self.binding,
             env=worker_environment(os.environ),
             cwd=cwd,
             log=self.log,
@@ -261,8 +265,8 @@ class SlotWorker:
         lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
         return next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
 
-    def record(self, rank: int, host: str) -> SlotRecord:
-        """What the slot was promised, got and did."""
+    def record(self, rank: int, host: str, of_host: Sequence[str] = ()) -> SlotRecord:
+        """What the slot was promised, got and did; ``of_host`` are problems that all slots share."""
         end_s = time.monotonic() if self.is_running else self.last_end_s
         alive_s = end_s - self.first_start_s if end_s and self.first_start_s else 0.0
         return SlotRecord(
@@ -274,9 +278,10 @@ class SlotWorker:
             threads=self.slot.threads,
             got_cpus=self.seen.get("cpus"),
             got_pools=tuple(PoolRecord(**pool) for pool in self.seen.get("pools", ())),
-            problems=tuple(self.seen.get("problems", ())),
+            problems=(*self.seen.get("problems", ()), *of_host),
             n_trials=self.n_trials,
             n_lost=self.n_lost,
             busy_s=self.busy_s,
             alive_s=alive_s,
+            got_memory_mib=self.seen.get("memory_mib", {}),
         )

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from affinity import Choices
 from orchestrator.errors import SpecError
 from orchestrator.storage_url import masked
 
-Policy = Literal["auto", "balanced", "local"]
 Walltime = float | Literal["auto", "none"]  # "auto": that of the allocation
 DIRECTIONS = ("minimize", "maximize")
 _MAX_STUDY_NAME = 512  # Optuna's column
@@ -34,9 +34,11 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "max_retries": (int,),
     "grace_s": (float, int),
     "storage_patience_s": (float, int),
+    "server": (str, _NOTHING),
     "trial_timeout_s": (float, int, _NOTHING),
     "trial_memory_mib": (float, int, _NOTHING),
     "trials_per_worker": (int, _NOTHING),
+    "scratch": (str, _NOTHING),
 }
 _IDENTITY = (
     "objective",
@@ -57,9 +59,12 @@ class RunSpec:
     """Everything that defines a run. Checked when made; units in the names.
 
     ``n_trials`` finished trials is the budget (None: ``timeout_s`` alone ends the run). ``n_parallels`` is
-    per rank. ``storage_url`` None means the embedded SQLite file of the run. ``keep_binding`` takes the mask
+    per rank. ``storage_url`` None means the embedded SQLite file of the run; ``server`` is the program of a
+    private server (``auto:mysql``), None: the first that is found. ``choices``: how machines are divided,
+    ``explain``: say why so. ``keep_binding`` takes the mask
     that a launcher gave this rank for its own share (``launchers.read_confinement``). ``storage_proxy``:
-    ranks other than 0 reach the database through rank 0. ``trial_memory_mib`` is for a worker with all that
+    ranks other than 0 reach the database through rank 0. ``scratch``: a folder of each node for what is
+    written often (``orchestrator.scratch``). ``trial_memory_mib`` is for a worker with all that
     it starts; ``trials_per_worker`` 1 gives every trial a process of its own.
     ``walltime_s`` counts from ``asked_s``, when somebody asked for the run (``time.monotonic()``).
     """
@@ -70,6 +75,7 @@ class RunSpec:
     timeout_s: float | None = None
     n_parallels: int = 1
     storage_url: str | None = None
+    server: str | None = None
     directions: tuple[str, ...] = ("minimize",)
     metric_names: tuple[str, ...] = ()  # of the objectives, for people; none: they have no names
     sampler: str = "tpe"
@@ -78,10 +84,11 @@ class RunSpec:
     pruner_args: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     resume: bool = False
-    policy: Policy = "auto"
-    oversubscribe: bool = False
+    choices: Choices = field(default_factory=Choices)
+    explain: bool = False
     keep_binding: bool = False
     storage_proxy: bool = False
+    scratch: str | None = None
     max_retries: int = 3
     grace_s: float = 30.0
     storage_patience_s: float = STORAGE_PATIENCE_S

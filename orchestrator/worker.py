@@ -18,7 +18,7 @@ from typing import Any
 
 import optuna
 
-from affinity import Binding, differences, format_list, observe
+from affinity import Binding, differences, format_list, limit_loaded_pools, observe
 from orchestrator import interrupts
 from orchestrator.channel import Channel, keep_private
 from orchestrator.errors import ObjectiveError, StorageError
@@ -53,6 +53,7 @@ def main(read_fd: int, write_fd: int) -> int:
         order = LoadOrder.from_json(loading.data)
         objective = order.objective.load()
         tools = load_tools(order.tools, order.arrays)
+        limit_loaded_pools()
     except ObjectiveError as error:
         traceback.print_exc()
         wire.send("unloadable", message=str(error))
@@ -224,6 +225,7 @@ class _Telling:
             "observed",
             cpus=format_list(seen.pus),
             pools=[asdict(pool) for pool in seen.pools],
+            memory_mib={str(node): round(mib, 1) for node, mib in seen.memory_mib.items()},
             problems=list(differences(self._binding, seen)) if self._binding else [],
         )
 

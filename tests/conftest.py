@@ -31,7 +31,7 @@ MARIADB_PROGRAMS = ("mariadbd", "mariadb-install-db", "setpriv")
 START_S = 240.0  # a start that takes longer has failed
 
 # What the shell, a batch job or an MPI around pytest has set would decide what is tested.
-FOREIGN = ("SLURM_", "OMPI_", "PMI", "PRTE_", "HYDRA_", "HYDI_", "MPI_", "NANO_HPO_STORAGE")
+FOREIGN = ("SLURM_", "OMPI_", "PMI", "PRTE_", "HYDRA_", "HYDI_", "MPI_", "NANO_HPO_S")
 FOREIGN += ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "VECLIB_", "NUMEXPR_", "NUMBA_")
 FOREIGN += ("TF_NUM_", "RAYON_", "POLARS_", "LOKY_")
 

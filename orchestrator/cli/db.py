@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from orchestrator.server.record import ServerRecord
     from orchestrator.server.status import Status
 
+SERVER_HELP = (
+    "the server program, mariadbd or mysqld, the folder that it is installed in, or a script that becomes it "
+    "(exec apptainer exec …; mariadb-install-db beside it likewise); the environment variable "
+    "NANO_HPO_SERVER stands in (default: the first one on the PATH)"
+)
 _DATABASE = "nano_hpo"
 _EPILOG = """\
 example:
@@ -50,6 +55,7 @@ def _add_start(verbs: Any) -> None:
         help="listen on this address too, for other machines; port 0: a free one; without HOST: on this "
         "machine's address (default: on the socket alone)",
     )
+    parser.add_argument("--server", metavar="PATH", help=SERVER_HELP)
     parser.set_defaults(handler=start)
 
 
@@ -117,10 +123,11 @@ def start(options: argparse.Namespace) -> int:
     """``nano-hpo db start``."""
     from orchestrator.server import control
     from orchestrator.server.address import parse_tcp
+    from orchestrator.server.choice import chosen_server
 
     files = _files(options)
     tcp = None if options.tcp is None else parse_tcp(options.tcp)
-    record, is_new = control.start(files, tcp, _note)
+    record, is_new = control.start(files, tcp, _note, chosen_server(options.server))
     print("\n".join(_start_lines(files, record, is_new)))
     return 0
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from orchestrator.cli import db, doctor, init, jobs, options, studies, submit, trials
+from orchestrator.cli import db, doctor, init, jobs, measuring, options, studies, submit, trials
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     submit.add_submit(verbs)
     jobs.add_jobs(verbs)
     init.add_init(verbs)
+    measuring.add_tune(verbs)
     return parser
 
 

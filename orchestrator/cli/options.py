@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from affinity.options import add_choices
 from orchestrator.cli import verbs
+from orchestrator.cli.db import SERVER_HELP
 
 STORAGE_HELP = (
     "database URL: mysql://USER@HOST/DATABASE, sqlite:///FILE, postgresql://…; the environment variable "
@@ -150,6 +152,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
         help=f"{STORAGE_HELP}; auto:mysql[:DIR]: a private server, see nano-hpo db (default: an SQLite "
         "file of the run)",
     )
+    group.add_argument("--server", metavar="PATH", help=f"for auto:mysql: {SERVER_HELP}")
     group.add_argument(
         "--storage-proxy",
         action="store_true",
@@ -207,25 +210,16 @@ def _add_division(parser: argparse.ArgumentParser) -> None:
         "--n-parallels",
         default="1",
         metavar="N",
-        help="processes of each rank, each bound to its share of cores; auto: one per core (default 1)",
+        help="processes of each rank, each bound to its share of cores; auto: one per core, or as many as "
+        "--cores-per-slot lets fit (default 1)",
     )
-    _add_policy(group)
+    add_choices(group)
     group.add_argument(
         "--keep-binding",
         action="store_true",
         help="behind mpirun: use the cores that it bound each rank to (default: the ranks of a node divide "
         "all that mpirun may use)",
     )
-
-
-def _add_policy(group: Any) -> None:
-    group.add_argument(
-        "--policy",
-        choices=("auto", "balanced", "local"),
-        default="auto",
-        help="equal slots, or slots that do not cross NUMA nodes (default auto)",
-    )
-    group.add_argument("--oversubscribe", action="store_true", help="allow more processes than cores")
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -235,6 +229,13 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="all files go below it (default ./nano-hpo-runs/STUDY/run-NNN)",
+    )
+    group.add_argument(
+        "--scratch",
+        metavar="DIR",
+        help="folder on each node's own disk, as '$TMPDIR', for what is written often: the run's SQLite file "
+        "(a copy goes to the run directory every minute and at the end), large arrays, logs. Default: the "
+        "run directory; where that is on a network file system, the temporary folder for file and arrays",
     )
     group.add_argument("--json", action="store_true", help="print the summary as JSON")
     _add_drawing(group)
@@ -275,7 +276,10 @@ def add_topology(subparsers: Any) -> None:
         description="What this machine has, what this process may use of it and why, and who would get what.",
     )
     parser.add_argument(
-        "-p", "--n-parallels", metavar="N", help="divide it into N slots; auto: one for each core"
+        "-p",
+        "--n-parallels",
+        metavar="N",
+        help="divide it into N slots; auto: one for each core, or as many as --cores-per-slot lets fit",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
@@ -287,7 +291,18 @@ def add_topology(subparsers: Any) -> None:
     source.add_argument(
         "--synthetic", metavar="TEXT", help='an invented machine: "2 8 2" or "pack:2 numa:1 core:8 pu:2"'
     )
-    _add_policy(parser)
+    add_choices(parser.add_argument_group("division"))
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="start a process in each slot and say what it got: masks of all threads, pools, where its "
+        "memory lies (exit code 1 when that is not as planned)",
+    )
+    parser.add_argument(
+        "--bench",
+        action="store_true",
+        help="and how fast each slot is, alone and with all others at work (up to a minute)",
+    )
     parser.add_argument("--json", action="store_true", help="allowed PUs, constraints and slots as JSON")
     parser.set_defaults(handler=verbs.topology)
 
@@ -300,9 +315,13 @@ def add_bind(subparsers: Any) -> None:
         description="Divide this machine like a search would, and run a command in one of the slots.",
     )
     parser.add_argument(
-        "-p", "--n-parallels", type=int, required=True, metavar="N", help="into how many slots"
+        "-p",
+        "--n-parallels",
+        required=True,
+        metavar="N",
+        help="into how many slots; auto: one for each core, or as many as --cores-per-slot lets fit",
     )
     parser.add_argument("--slot", type=int, required=True, metavar="I", help="which of them, from 0")
-    _add_policy(parser)
+    add_choices(parser.add_argument_group("division"))
     parser.add_argument("command", nargs="+", metavar="CMD", help="the command, after '--'")
     parser.set_defaults(handler=verbs.bind)

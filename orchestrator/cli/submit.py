@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.db import SERVER_HELP
+
 if TYPE_CHECKING:
     from launchers import JobScript
     from orchestrator.jobs.record import JobRecord
@@ -134,6 +136,7 @@ def _add_script(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the job starts a private database server, its data in DIR (default ./nano-hpo-runs/database)",
     )
+    group.add_argument("--server", metavar="PATH", help=f"for --database: {SERVER_HELP}")
 
 
 def _add_switch(group: Any, flag: str, text: str) -> None:
@@ -190,6 +193,7 @@ def _job(options: argparse.Namespace) -> JobScript:
     if options.database:
         chosen["database"] = str(Path(options.database).expanduser().resolve())
     kind = _kind(chosen, has_mpirun, options.database is not None)
+    chosen |= _server(chosen.pop("server", None), options, kind)
     return JobScript(kind=kind, command=tuple(words[1:]), **{"nodes": 1, **chosen, **lists})
 
 
@@ -205,6 +209,20 @@ def _kind(chosen: dict[str, Any], has_mpirun: bool, has_database: bool) -> Any:
     if chosen.get("nodes", 1) > 1 or chosen.get("ntasks_per_node", 1) > 1:
         return "search_multinode"
     return "search_array" if "array" in chosen else "search"
+
+
+def _server(named: str | None, options: argparse.Namespace, kind: str) -> dict[str, str]:
+    """The program for the job's own server; one in the settings is for the jobs that have a server."""
+    from orchestrator.errors import SpecError
+    from orchestrator.server.choice import chosen_server
+
+    if kind != "database" and options.server is not None:
+        raise SpecError(
+            "--server of submit is for --database: give that too, or write it behind -- with --storage "
+            "auto:mysql."
+        )
+    server = chosen_server(named) if kind == "database" and named is not None else None
+    return {} if server is None else {"server": server}
 
 
 def _own_environment() -> tuple[str, ...]:

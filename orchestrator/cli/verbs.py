@@ -9,12 +9,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from affinity import Allowance, Partition, Topology
+    from affinity import Allowance, Choices, Partition, Topology
     from orchestrator.command.objective import CommandObjective
     from orchestrator.run import Outcome
     from orchestrator.spec import RunSpec, Walltime
@@ -92,19 +91,24 @@ def _named(objective: str | CommandObjective) -> tuple[str, str]:
 
 
 def _spec(options: argparse.Namespace, objective: str | CommandObjective) -> RunSpec:
+    from affinity import choices_of
     from orchestrator.host import age_s
+    from orchestrator.server.choice import server_for
     from orchestrator.spec import RunSpec
     from orchestrator.storage_url import chosen_url
 
     name, study_name = _named(objective)
+    storage_url = chosen_url(options.storage, may_be_automatic=True)
+    choices = choices_of(options)
     return RunSpec(
         objective=name,
         study_name=options.study_name if options.study_name is not None else study_name,
         n_trials=options.n_trials,
         timeout_s=options.timeout,
         walltime_s=_walltime(options.walltime),
-        n_parallels=_width(options.n_parallels, options.keep_binding),
-        storage_url=chosen_url(options.storage, may_be_automatic=True),
+        n_parallels=_width(options, choices),
+        storage_url=storage_url,
+        server=server_for(storage_url, options.server),
         directions=tuple(options.direction or ("minimize",)),
         sampler=options.sampler,
         sampler_args=_arguments(options.sampler_arg, "--sampler-arg"),
@@ -112,10 +116,11 @@ def _spec(options: argparse.Namespace, objective: str | CommandObjective) -> Run
         pruner_args=_arguments(options.pruner_arg, "--pruner-arg"),
         seed=options.seed,
         resume=options.resume,
-        policy=options.policy,
-        oversubscribe=options.oversubscribe,
+        choices=choices,
+        explain=options.explain,
         keep_binding=options.keep_binding,
         storage_proxy=options.storage_proxy,
+        scratch=options.scratch,
         asked_s=time.monotonic() - age_s(),
         max_retries=options.max_retries,
         grace_s=options.grace,
@@ -155,21 +160,11 @@ def _size_mib(text: str | None) -> float | None:
     return float(found[1]) * _MIB[found[2].upper()]
 
 
-def _width(text: str, keep_binding: bool) -> int:
-    from orchestrator.machine import usable_cores
+def _width(options: argparse.Namespace, choices: Choices) -> int:
+    from affinity.options import width
+    from orchestrator.machine import most_parallels
 
-    return _number_or_auto(text, lambda: usable_cores(os.environ, keep_binding))
-
-
-def _number_or_auto(text: str, auto: Callable[[], int]) -> int:
-    from orchestrator.errors import SpecError
-
-    if text == "auto":
-        return auto()
-    try:
-        return int(text)
-    except ValueError:
-        raise SpecError(f"--n-parallels is '{text}'; it must be a number of processes, or auto.") from None
+    return width(options.n_parallels, lambda: most_parallels(choices, os.environ, options.keep_binding))
 
 
 _WORDS = {"True": True, "False": False, "None": None}  # as people type them who write Python
@@ -211,25 +206,35 @@ def report(options: argparse.Namespace) -> int:
 
 def topology(options: argparse.Namespace) -> int:
     """``nano-hpo topology``: the machine, the allowance and the division, for people or as JSON."""
-    from affinity import as_json, describe_topology
+    from affinity import choices_of
+    from affinity.options import shown
+    from orchestrator.cli.measuring import try_out
 
-    machine, allowance = _machine(options)
-    divided = _divided(options, machine, allowance)
-    if options.json:
-        print(json.dumps(as_json(allowance, divided), indent=2))
-    else:
-        print(describe_topology(machine, allowance, divided))
+    (machine, allowance), choices = _machine(options), choices_of(options)
+    if options.verify or options.bench:
+        divided = _divided(options, choices, machine, choices.select(machine, allowance))
+        return try_out(_here(options, divided), choices, benches=options.bench, as_json=options.json)
+    print(shown(machine, allowance, choices, options.n_parallels, options.explain, options.json))
     return 0
 
 
-def _divided(options: argparse.Namespace, machine: Topology, allowance: Allowance) -> Partition | None:
-    from affinity import partition
+def _here(options: argparse.Namespace, divided: Partition | None) -> Partition:
+    """A division of this machine, which processes can be started in."""
+    from orchestrator.errors import SpecError
 
-    if options.n_parallels is None:
-        return None
-    cores = len(machine.cores_within(allowance.pus))
-    width = _number_or_auto(options.n_parallels, lambda: cores)
-    return partition(machine, allowance, width, policy=options.policy, oversubscribe=options.oversubscribe)
+    if options.root is not None or options.synthetic is not None:
+        raise SpecError("--verify and --bench are for this machine; leave --root and --synthetic out.")
+    if divided is None:
+        raise SpecError("--verify and --bench need slots to look at: add --n-parallels N.")
+    return divided
+
+
+def _divided(
+    options: argparse.Namespace, choices: Choices, machine: Topology, allowance: Allowance
+) -> Partition | None:
+    from affinity.options import divided
+
+    return divided(machine, allowance, choices, options.n_parallels)
 
 
 def _machine(options: argparse.Namespace) -> tuple[Topology, Allowance]:
@@ -245,19 +250,17 @@ def _machine(options: argparse.Namespace) -> tuple[Topology, Allowance]:
 
 def bind(options: argparse.Namespace) -> int:
     """``nano-hpo bind``: become the command, bound to a slot."""
-    from affinity import Binding, exec_bound, partition, read_allowance, read_topology
+    from affinity import choices_of, exec_bound, explain, read_allowance, read_topology
     from orchestrator.errors import SpecError
 
-    machine = read_topology()
-    divided = partition(
-        machine,
-        read_allowance(machine),
-        options.n_parallels,
-        policy=options.policy,
-        oversubscribe=options.oversubscribe,
-    )
+    machine, choices = read_topology(), choices_of(options)
+    allowance = choices.select(machine, read_allowance(machine))
+    divided = _divided(options, choices, machine, allowance)
+    assert divided is not None
     if not 0 <= options.slot < len(divided.slots):
-        raise SpecError(f"There is no slot {options.slot}; {options.n_parallels} slots are numbered from 0.")
-    for warning in divided.warnings:
+        raise SpecError(f"There is no slot {options.slot}; {len(divided.slots)} slots are numbered from 0.")
+    for warning in (*divided.warnings, *choices.warnings(divided)):
         print(f"nano-hpo: {warning}", file=sys.stderr)
-    exec_bound(Binding.of(divided.slots[options.slot]), options.command, os.environ)
+    if options.explain:
+        print(*explain(machine, allowance, choices, divided), sep="\n", file=sys.stderr)
+    exec_bound(choices.binding(divided.slots[options.slot]), options.command, os.environ)

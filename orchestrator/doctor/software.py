@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from orchestrator.doctor.check import Check, bad, good, mind
+from orchestrator.errors import StorageError
 from orchestrator.plots.png import find_browser
+from orchestrator.relay.address import read_address
+from orchestrator.storage_url import relay_file
 
 _NEEDED = ("optuna", "sqlalchemy", "psutil", "plotly", "pandas")
 _DRIVERS = {
@@ -40,16 +43,34 @@ def _version(name: str) -> str | None:
 
 
 def _driver(url: str | None) -> Check:
-    kind = "postgresql" if url is not None and url.startswith("postgresql") else "mysql"
+    kind = "mysql" if url is None else _kind(url)
+    if kind is None:
+        return mind("database driver", "not known: nobody lends a database there now", "ask while it is lent")
+    if kind == "sqlite":
+        return good("database driver", "SQLite is part of Python")
     found = [f"{name} {number}" for name in _DRIVERS[kind] if (number := _version(name))]
     if found:
         return good("database driver", ", ".join(found))
-    if url is not None and url.startswith("sqlite"):
-        return good("database driver", "SQLite is part of Python")
     install = "pip install 'nano-hpo[mysql]'" if kind == "mysql" else "pip install 'psycopg[binary]'"
     if url is None:
         return mind("database driver", "none for MySQL and MariaDB; SQLite works", install)
     return bad("database driver", f"none of {', '.join(_DRIVERS[kind])} is installed", install)
+
+
+def _kind(url: str) -> str | None:
+    """Which drivers a storage needs; None: it is lent, and its file does not tell.
+
+    Who borrows a database speaks as the driver of that would, and needs it as well.
+    """
+    lent = relay_file(url)
+    if lent is None:
+        name = url.partition(":")[0].partition("+")[0]
+        return name if name in (*_DRIVERS, "sqlite") else "mysql"
+    try:
+        kind = read_address(lent).dialect.partition("+")[0]
+    except StorageError:
+        return None
+    return kind if kind in (*_DRIVERS, "sqlite") else None
 
 
 def _browser() -> Check:

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from affinity import Choices
 from launchers import ALONE, JobScript
 from orchestrator.errors import ObjectiveError, StorageError
 from orchestrator.launch import Wish, plan
 from orchestrator.machine import read_share
 from orchestrator.objective import file_objective
+from orchestrator.server.programs import locate
 from orchestrator.spec import RunSpec
 from orchestrator.sql.advice import require_server
 from orchestrator.storage_url import ENVIRONMENT, automatic_folder, masked, sqlite_path
@@ -65,9 +67,19 @@ def require_plan(spec: RunSpec, job: JobScript, run_dir: Path | None, run_id: st
     """Look at run directory, database and study as the run itself will; creates nothing."""
     url = spec.storage_url
     if job.kind == "database" or (url is not None and automatic_folder(url) is not None):
-        return  # the server is not there yet
-    here = replace(spec, n_parallels=1, trial_memory_mib=None, storage_patience_s=0.0)
+        _require_server(job.server if job.kind == "database" else spec.server)
+        return  # it is not started yet
+    here = replace(spec, n_parallels=1, choices=Choices(), trial_memory_mib=None, storage_patience_s=0.0)
     plan(here, ALONE, read_share(here, ALONE, {}), Wish(run_dir, run_id))
+
+
+def _require_server(server: str | None) -> None:
+    """Refuse a named server that is not here: most sites have the same programs on all machines."""
+    try:
+        if server is not None:
+            locate(Path(server))
+    except StorageError as error:
+        raise StorageError(f"{error} (If it is there on the nodes of the job: --no-check.)") from None
 
 
 def require_loadable(objective: str, limit_s: float = LOADING_LIMIT_S) -> None:

@@ -29,7 +29,7 @@ _LISTS = ("setup", "directive")
 KEYS: Mapping[str, type] = {
     **dict.fromkeys(("nodes", "cpus-per-task", "ntasks-per-node", "cores-per-trial", "max-requeues"), int),
     **dict.fromkeys(("time", "array", "mem", "hint", "job-name", "account", "partition", "qos"), str),
-    **dict.fromkeys(("constraint", "dependency", "signal"), str),
+    **dict.fromkeys(("constraint", "dependency", "signal", "server"), str),
     **dict.fromkeys(("exclusive", "mpirun"), bool),
     **dict.fromkeys(_LISTS, list),
 }

@@ -7,34 +7,28 @@ the locks of those that die.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import re
 import shutil
-import stat
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from orchestrator.errors import RunDirError
 from orchestrator.paths import RunPaths, written_whole
 from orchestrator.payload.contents import Array, digest, pieces
-from orchestrator.sql.network_fs import network_file_system
+from orchestrator.scratch.place import node_folder, scratch_parent
+from orchestrator.scratch.shared_folder import USERS, SharedFolder
 
-_USERS, _WRITER = "users.lock", "writer.lock"
 _OURS = re.compile(r"\.?[0-9a-f]{40}\.array(\.\d+\.tmp)?|writer\.lock")  # the folder may be the user's, too
 
 
-def place_of_arrays(paths: RunPaths) -> Path:
-    """The folder for the arrays of a run: in its own, or on this node's disk where that one is elsewhere."""
-    if network_file_system(paths.root) is None:
-        return paths.arrays
-    name = hashlib.sha256(os.fsencode(paths.root.resolve())).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"nano-hpo-{os.getuid()}-{name}"
+def place_of_arrays(paths: RunPaths, scratch: str | None = None) -> Path:
+    """The folder for the arrays of a run: in its own, or on this node's disk (``scratch_parent``)."""
+    parent = scratch_parent(paths.root, scratch)
+    return paths.arrays if parent is None else node_folder("", paths.root, parent)
 
 
 class ArrayFolder:
@@ -50,7 +44,7 @@ class ArrayFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._added: dict[str, Array] = {}
-        self._users: IO[str] | None = None
+        self._shared = SharedFolder(path, is_private=path.name != "arrays")
 
     def __enter__(self) -> Self:
         return self
@@ -58,9 +52,7 @@ class ArrayFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        if self._users is not None:
-            self._leave(self._users)
-            self._users = None
+        self._shared.leave(self._remove_files)
 
     def add(self, array: Array) -> str:
         """The name of the file that will hold the array once :meth:`write` was called."""
@@ -73,11 +65,13 @@ class ArrayFolder:
 
         Raises ``RunDirError`` in one line when there is no room, leaving no part of a file.
         """
-        if not self._added and not (self.path / _USERS).exists():
+        if not self._added and not (self.path / USERS).exists():
             return
         try:
-            self._users = self._users or self._join()
-            with self._writing():
+            if not self._shared.is_used:
+                self._shared.join(self._remove_files)
+                self._sweep()
+            with self._shared.writing():
                 self._write({n: array for n, array in self._added.items() if not (self.path / n).exists()})
         except OSError as error:
             raise self._refusal(sum(a.nbytes for a in self._added.values()), str(error.strerror)) from error
@@ -100,84 +94,20 @@ class ArrayFolder:
             "choose another --run-dir (run_dir=DIR), or, if it is a temporary folder, another TMPDIR."
         )
 
-    # Who uses the folder
-
-    def _join(self) -> IO[str]:
-        """Make the folder if it is not there, and hold it; the first to come finds it empty."""
-        while True:
-            try:
-                self._make()
-                users = _opened(self.path / _USERS)
-            except FileNotFoundError:  # somebody has just removed the folder
-                continue
-            if _lock(users, fcntl.LOCK_EX | fcntl.LOCK_NB) and self._holds(users):
-                self._remove_files()
-            _lock(users, fcntl.LOCK_SH)
-            if self._holds(users):
-                self._sweep()
-                return users
-            users.close()
-
-    def _make(self) -> None:
-        with suppress(FileExistsError):
-            self.path.mkdir(mode=0o700, parents=True)
-        found = self.path.lstat()
-        is_mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-        if not is_mine or (found.st_mode & 0o022 and self.path.parent == Path(tempfile.gettempdir())):
-            raise RunDirError(
-                f"{self.path} is not a folder of yours alone; remove it, or set another TMPDIR."
-            )
-
-    def _leave(self, users: IO[str]) -> None:
-        """Let go of the folder; the last one removes it."""
-        with users:
-            if _lock(users, fcntl.LOCK_EX | fcntl.LOCK_NB) and self._holds(users):
-                self._remove_files()
-                (self.path / _USERS).unlink(missing_ok=True)
-                with suppress(OSError):  # somebody is coming, or the folder has files of the user's
-                    self.path.rmdir()
-
     def _sweep(self) -> None:
         """Remove the folders that killed agents of other runs, of this study or on this node, have left."""
         if self.path.name == "arrays":
-            found = self.path.parent.parent.glob(f"run-*/arrays/{_USERS}")
+            found = self.path.parent.parent.glob(f"run-*/arrays/{USERS}")
         else:
-            found = self.path.parent.glob(f"nano-hpo-{os.getuid()}-*/{_USERS}")
+            found = self.path.parent.glob(f"nano-hpo-{os.getuid()}-*/{USERS}")
         for users in found:
-            with suppress(OSError):  # removed meanwhile, or somebody else's
-                ArrayFolder(users.parent)._leave(users.open("r+", encoding="utf-8"))
-
-    def _holds(self, users: IO[str]) -> bool:
-        """Whether what we locked still stands in the folder."""
-        try:
-            return os.path.samestat(os.fstat(users.fileno()), (self.path / _USERS).stat())
-        except FileNotFoundError:
-            return False
+            other = ArrayFolder(users.parent)
+            other._shared.sweep(other._remove_files)
 
     def _remove_files(self) -> None:
         for path in list(self.path.iterdir()):
             if _OURS.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One agent writes at a time; the next one finds what it has written."""
-        with _opened(self.path / _WRITER) as writer:
-            _lock(writer, fcntl.LOCK_EX)
-            yield
-
-
-def _opened(path: Path) -> IO[str]:
-    return open(path, "a", opener=lambda name, flags: os.open(name, flags, 0o600))
-
-
-def _lock(file: IO[str], how: int) -> bool:
-    """Whether it is locked. On a file system without locks it never is, and nothing is removed there."""
-    try:
-        fcntl.flock(file.fileno(), how)
-    except OSError:
-        return False
-    return True
 
 
 def _write_array(array: Array, path: Path) -> None:

@@ -11,7 +11,6 @@ through one that can, and a SQLite file serves several machines::
     wire.py            whole messages over a socket (values.py: what a message may hold)
     address.py         the file that says where a relay listens, and its secret
     need.py            how many connections a run takes, and how many there are
-    copies.py          consistent copies of a SQLite file; restoring.py: which one a later job goes on with
 
 The client's half knows nothing of ``orchestrator.sql``, which uses it; the other half lends what
 ``orchestrator.sql`` opens.

@@ -24,20 +24,25 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A socket's path, or a host and a port; the dialect of the database behind; the secret, as hex."""
+    """A socket's path, or a host and a port; the dialect of the database behind; the secret, as hex.
+
+    ``lender``: who listens there, for people.
+    """
 
     dialect: str
     socket: str | None = None
     host: str | None = None
     port: int | None = None
+    lender: str = ""
     secret: str = field(default_factory=lambda: secrets.token_hex(_SECRET_BYTES), repr=False)
 
     def __post_init__(self) -> None:
         is_tcp = isinstance(self.host, str) and isinstance(self.port, int)
         if isinstance(self.socket, str) == is_tcp:
             raise ValueError("neither a socket nor a host and port")
-        if not isinstance(self.dialect, str) or len(self.key) != _SECRET_BYTES:
-            raise ValueError("no dialect or no secret")
+        are_texts = isinstance(self.dialect, str) and isinstance(self.lender, str)
+        if not are_texts or len(self.key) != _SECRET_BYTES:
+            raise ValueError("no dialect, no lender or no secret")
 
     @property
     def key(self) -> bytes:

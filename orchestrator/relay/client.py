@@ -56,6 +56,7 @@ class LentConnection:
         self.wait_s = wait_s
         self._file = file
         self._driver = driver
+        self._whose = ""  # relay it is, once that is known
         self._wire: Wire | None = None
         self._is_over = False
         self._is_in_transaction = False
@@ -135,6 +136,7 @@ class LentConnection:
         within_s = min(self.wait_s, CONNECT_S)
         try:
             address = read_address(self._file)
+            self._whose = f" of {address.lender}"
             self._wire = _connected(address, within_s)
         except (StorageError, OSError) as error:
             self._break()
@@ -145,7 +147,7 @@ class LentConnection:
         self.close()
 
     def _lost(self, code: int, why: str) -> Exception:
-        text = f"The relay of {self._file} is lost: {why}"
+        text = f"The relay{self._whose} ({self._file}) is lost: {why}"
         error: Exception = self._driver.OperationalError(code, text)
         setattr(error, _MARK, True)
         return error

@@ -83,7 +83,8 @@ def lendable(dialect: str) -> str:
     name = dialect.replace(_DRIVER, "")
     if name not in _KNOWN:
         raise StorageError(
-            f"A database of {dialect} cannot be lent to other processes; MySQL, MariaDB and SQLite can."
+            f"A database of {dialect} cannot be lent to other processes; MySQL, MariaDB and SQLite can: "
+            "leave out --storage-proxy (storage_proxy=True), or name another database."
         )
     return name
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import BoundedSemaphore, Thread
+from typing import Any
 
 from orchestrator.relay.handshake import lend
 from orchestrator.relay.peer import require_same_user
@@ -24,10 +25,19 @@ _PAUSE_S = 0.05
 
 @dataclass(eq=False, slots=True)
 class Guest:
-    """A client: its connection, and whether that has ended."""
+    """A client: its connection, and whether that has ended.
+
+    ``asked``: the last that was heard, when it is still to be answered by somebody else than who heard it.
+    """
 
     wire: Wire
     is_gone: bool = False
+    asked: Any = None
+
+    def hear(self, wait_s: float) -> Any:
+        """What he asks for; raises as ``Wire.receive``."""
+        asked, self.asked = self.asked, None
+        return self.wire.receive(wait_s) if asked is None else asked
 
 
 class Door:

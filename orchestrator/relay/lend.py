@@ -11,6 +11,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -39,9 +40,14 @@ def lend_to_this_machine(url: str, n_connections: int = N_CONNECTIONS) -> Relay:
         raise
 
 
-def lend_to_other_machines(url: str, file: Path, n_connections: int = N_CONNECTIONS) -> Relay:
-    """A relay at this machine's address, on a free port; ``file`` is to lie where all machines see it."""
-    return lend(url, file, Tcp(own_address(), 0), n_connections)
+def lend_to_other_machines(
+    url: str, file: Path, n_connections: int = N_CONNECTIONS, lender: str = "rank 0"
+) -> Relay:
+    """A relay at this machine's address, on a free port; ``file`` is to lie where all machines see it.
+
+    When it is lost, its clients will call it ``lender``, on this host.
+    """
+    return lend(url, file, Tcp(own_address(), 0), n_connections, lender=lender)
 
 
 def lend(
@@ -52,18 +58,22 @@ def lend(
     hang_s: float = HANG_S,
     idle_s: float = IDLE_S,
     folder: Path | None = None,
+    lender: str | None = None,
 ) -> Relay:
     """Lend the database of ``url``, by TCP or (None) by a Unix socket; ``file`` will say where, to its owner.
 
     There are ``n_connections`` to the database at most, closed after ``idle_s`` without a use. A client that
     says nothing for ``hang_s`` within a transaction loses it. With the relay goes its ``folder``, if it has
-    one. Raises ``StorageError`` when the database cannot be used, passing or not, or is of another kind.
+    one. Clients that lose it call it ``lender`` (None: this process), on this host. Raises ``StorageError``
+    when the database cannot be used, passing or not, or is of another kind.
     """
     asked(url, lambda c: c.execute(sa.select(1)).scalar())
     source = Source(url)
+    who = f"{lender or f'process {os.getpid()}'} on {socket.gethostname()}"
     with _writable(file):
         file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-    listener, address, is_closed = _by_tcp(tcp, source) if tcp is not None else _by_socket(file, source)
+    listener, address, is_closed = _by_tcp(tcp, source) if tcp else _by_socket(file, source)
+    address = replace(address, lender=who)
 
     def clean() -> None:
         is_closed()

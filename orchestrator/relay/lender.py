@@ -26,10 +26,12 @@ class NotSupportedError(Exception):
 
 
 class Lender:
-    """Serves the guest that it is given until his transaction ends; ``next_guest`` says who is next.
+    """Serves the guest that it is given until his transaction ends; ``is_free`` hears of that.
 
     The connection is opened when it is needed, closed after ``idle_s`` without a guest, and opened again
-    after it was lost. A guest who says nothing for ``hang_s`` within a transaction is shown out.
+    after it was lost. When the server has too many already, ``is_refused`` hears what the guest has asked for
+    and says whether somebody else does it; if nobody does, he hears of the refusal. A guest who says nothing
+    for ``hang_s`` within a transaction is shown out.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class Lender:
         source: Source,
         hang_s: float,
         idle_s: float,
-        next_guest: Callable[[Lender, Guest], Guest | None],
+        is_free: Callable[[Lender, Guest], None],
+        is_refused: Callable[[Lender, Guest, Any], bool],
     ) -> None:
         self._source = source
         self._hang_s = hang_s
         self._idle_s = idle_s
-        self._next_guest = next_guest
+        self._is_free = is_free
+        self._is_refused = is_refused
         self._inbox: SimpleQueue[Guest | None] = SimpleQueue()
         self._lock = Lock()  # over the next two: others may interrupt
         self._guest: Guest | None = None
@@ -82,16 +86,15 @@ class Lender:
             if guest is None:
                 self._drop()
                 return
-            while guest is not None:
-                self._serve(guest)
-                guest = self._next_guest(self, guest)
+            self._serve(guest)
+            self._is_free(self, guest)
 
     def _serve(self, guest: Guest) -> None:
         """One transaction, or what there is of it."""
         with self._lock:
             self._guest = guest
         try:
-            while not guest.is_gone and self._answer(guest, guest.wire.receive(self._hang_s)):
+            while not guest.is_gone and self._answer(guest, guest.hear(self._hang_s)):
                 pass
         except LinkLost:
             guest.is_gone = True
@@ -111,6 +114,9 @@ class Lender:
         try:
             answer = self._commit() if kind == "commit" else self._execute(wait_s, *rest)
         except Exception as error:
+            is_full = self._connection is None and self._source.is_full(error)
+            if is_full and self._is_refused(self, guest, request):
+                return False
             answer = as_message(error)
             if self._connection is not None and self._connection.is_lost_by(error):
                 self._drop()

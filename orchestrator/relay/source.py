@@ -30,6 +30,7 @@ _STANDARD = (
     "DatabaseError",
     "Error",
 )
+_FULL_MYSQL = (1040, 1203, 1226)  # too many connections: of all, of the account, by its own limits
 _NOTES = ("sqlite_errorcode", "sqlite_errorname")
 
 
@@ -55,6 +56,11 @@ class Source:
         """Whether an error says that the connection is of no use any more."""
         errors = self._engine.dialect.loaded_dbapi.Error
         return isinstance(error, errors) and self._engine.dialect.is_disconnect(error, connection, None)
+
+    def is_full(self, error: BaseException) -> bool:
+        """Whether :meth:`open` has failed because the server has enough connections."""
+        args = _cause(error).args
+        return bool(args) and args[0] in _FULL_MYSQL
 
 
 class RealConnection:
@@ -137,9 +143,14 @@ def _set_of(names: list[str] | None, values: list[Any]) -> Any:
     return tuple(values) if names is None else dict(zip(names, values, strict=True))
 
 
+def _cause(error: BaseException) -> BaseException:
+    """What the driver itself has raised."""
+    return error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
+
+
 def as_message(error: BaseException) -> list[Any]:
     """What a driver, or opening a connection, has raised, for the other side."""
-    cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
+    cause = _cause(error)
     names = [kind.__name__ for kind in type(cause).__mro__]
     name = next((name for name in names if name in _STANDARD), "OperationalError")
     plain = [one if isinstance(one, int | float | str | bytes | None) else str(one) for one in cause.args]

@@ -11,16 +11,14 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from threading import Event, Thread
 from urllib.parse import quote
 
-from orchestrator.paths import written_whole
+from orchestrator.paths import write_whole, written_whole
 
 log = logging.getLogger("nano_hpo")
 
-EVERY_S = 60.0
 _BUSY_S = 60.0
 _FILES = ("", "-wal")  # where SQLite writes
 
@@ -55,49 +53,53 @@ def _flush(file: Path) -> None:
 
 
 class Copier:
-    """Copies a file each minute, if it has changed, and a last time when it is closed; in a thread.
+    """Copies a file when it has changed since the last copy, whoever on this node has made that one.
 
-    A copy that fails is said once, until one succeeds; the last whole one stays.
+    ``stamp`` is a file beside the source that says what was copied. A copy that fails is said once, until one
+    succeeds; the last whole one stays. Callers take turns.
     """
 
-    def __init__(self, source: Path, target: Path, every_s: float = EVERY_S) -> None:
+    def __init__(self, source: Path, target: Path) -> None:
         self._source = source
         self._target = target
-        self._every_s = every_s
-        self._copied: object = None
+        self._stamp = source.with_name(f"{source.name}.copied")
         self._has_failed = False
-        self._is_closed = Event()
-        self._thread = Thread(target=self._run, name="nano-hpo-copier", daemon=True)
-        self._thread.start()
-
-    def close(self) -> bool:
-        """Copy a last time; whether the copy holds all that the file does."""
-        if not self._is_closed.is_set():
-            self._is_closed.set()
-            self._thread.join()
-        return self.copy()
 
     def copy(self) -> bool:
-        """Copy what has changed since the last time; whether that went well."""
+        """Copy what has changed; whether the copy holds all that the file does."""
         state = self._state()
-        if state == self._copied:
+        if state is None or state == self._copied():
             return True
         try:
             copy_sqlite(self._source, self._target)
         except (OSError, sqlite3.Error) as error:
             self._say_failed(error)
             return False
-        self._copied = state
+        self._note(state)
         if self._has_failed:
             self._has_failed = False
             log.warning("The study is copied to %s again.", self._target)
         return True
 
-    def _run(self) -> None:
-        while not self._is_closed.wait(self._every_s):
-            self.copy()
+    def is_alike(self) -> None:
+        """The file was made from the copy just now."""
+        self._note(self._state() or "")
 
-    def _state(self) -> object:
+    def forget(self) -> None:
+        """Remove what was noted."""
+        self._stamp.unlink(missing_ok=True)
+
+    def _copied(self) -> str | None:
+        try:
+            return self._stamp.read_text(encoding="utf-8")
+        except OSError:
+            return None
+
+    def _note(self, state: str) -> None:
+        with suppress(OSError):  # then it is copied once more
+            write_whole(self._stamp, state)
+
+    def _state(self) -> str | None:
         """What changes with every commit; None while there is nothing to copy."""
         found = []
         for ending in _FILES:
@@ -105,8 +107,8 @@ class Copier:
                 stat = os.stat(f"{self._source}{ending}")  # noqa: PTH116 - a name beside it
             except OSError:
                 continue
-            found.append((ending, stat.st_mtime_ns, stat.st_size))
-        return found or None
+            found.append(f"{ending} {stat.st_ino} {stat.st_mtime_ns} {stat.st_size}")
+        return "\n".join(found) or None
 
     def _say_failed(self, error: Exception) -> None:
         if not self._has_failed:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from orchestrator.relay.copies import copy_sqlite
+from orchestrator.scratch.copies import copy_sqlite
 
 _ENDINGS = ("", "-wal", "-shm", "-journal")
 _LAST = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,23 +40,26 @@ def _files(url: str | None) -> ServerFiles | None:
     return ServerFiles.at(Path(folder) if folder else Path.cwd() / RUNS_FOLDER / "mysql")
 
 
-def attend(url: str | None, rank: Rank, note: Note) -> None:
+def attend(url: str | None, rank: Rank, note: Note, server: str | None = None) -> None:
     """Have the server of an automatic storage there until this process ends; leave other storages alone.
 
     Ranks of one machine start it, whichever comes first. Of ranks on several machines rank 0 does; one that
     comes when the others are done and the server is stopped starts it to see what became of the run.
+    ``server``: the program for it, which need not be on machines that start none.
     """
     files = _files(url)
     if files is None:
         return
     is_spread = rank.size > rank.local_size
-    if is_spread and rank.index > 0:
+    is_guest = is_spread and rank.index > 0
+    if is_guest:
         _await_rank_zero(files, rank)
-    prepare(files)
+    prepare(files, None if is_guest else server)
     with files.held():
-        record, is_new = start_held(files, Tcp(own_address(), 0) if is_spread else None, note, for_runs=True)
+        tcp = Tcp(own_address(), 0) if is_spread else None
+        record, is_new = start_held(files, tcp, note, for_runs=True, server=server)
         if take_seat(files, note):
-            note(_where(files, record, is_new))
+            note(_where(files, record, is_new, server))
 
 
 def _await_rank_zero(files: ServerFiles, rank: Rank) -> None:
@@ -87,9 +91,10 @@ def _answers(files: ServerFiles) -> bool:
         return False
 
 
-def _where(files: ServerFiles, record: ServerRecord, is_new: bool) -> str:
+def _where(files: ServerFiles, record: ServerRecord, is_new: bool, server: str | None) -> str:
     state = "" if is_new else " (it was running)"
+    by = "" if server is None else f" --server {shlex.quote(server)}"
     return (
         f"Storage: a private {record.product} in {files.root}{state}. To open it later: "
-        f'{files.command("start")}, then --storage "$({files.command("url")})".'
+        f'{files.command("start")}{by}, then --storage "$({files.command("url")})".'
     )

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from sqlalchemy import exc
 
@@ -19,10 +20,11 @@ from orchestrator.errors import StorageError
 from orchestrator.host import HostProcess
 from orchestrator.server.address import Tcp, remove_short_folder
 from orchestrator.server.asking import answers
+from orchestrator.server.choice import programs_of
 from orchestrator.server.files import ServerFiles
 from orchestrator.server.install import install
 from orchestrator.server.process import await_answer, launch
-from orchestrator.server.programs import Programs, find_programs
+from orchestrator.server.programs import Programs, locate
 from orchestrator.server.record import ServerRecord, read_record
 from orchestrator.sql.network_fs import network_file_system
 
@@ -32,30 +34,36 @@ _PATIENCE_S = 300.0  # to write down what it holds in memory
 _POLL_S = 0.05
 
 
-def start(files: ServerFiles, tcp: Tcp | None, note: Note) -> tuple[ServerRecord, bool]:
-    """The server that answers, and whether it was started by this call.
+def start(
+    files: ServerFiles, tcp: Tcp | None, note: Note, server: str | None = None
+) -> tuple[ServerRecord, bool]:
+    """The server that answers, and whether it was started by this call; ``server``: the program, if named.
 
     Raises ``StorageError`` when there is no program for it, it does not come up, or it runs without the TCP
     port that is asked for.
     """
-    prepare(files)
+    prepare(files, server)
     with files.held():
-        return start_held(files, tcp, note, for_runs=False)
+        return start_held(files, tcp, note, for_runs=False, server=server)
 
 
-def prepare(files: ServerFiles) -> None:
+def prepare(files: ServerFiles, server: str | None = None) -> None:
     """Make the folder of a server, unless there is no program for one."""
     if not files.is_made():
-        find_programs()
+        programs_of(server)
+    elif server is not None:  # it may be running already: by which program is all the same then
+        locate(Path(server))
     files.create()
 
 
-def start_held(files: ServerFiles, tcp: Tcp | None, note: Note, for_runs: bool) -> tuple[ServerRecord, bool]:
+def start_held(
+    files: ServerFiles, tcp: Tcp | None, note: Note, for_runs: bool, server: str | None = None
+) -> tuple[ServerRecord, bool]:
     """As :func:`start`, by the holder of the lock; ``for_runs``: the last run that leaves it stops it."""
     record = read_record(files)
     if record is not None and is_running(files, record):
         return _adopted(files, record, tcp, for_runs), False
-    programs = find_programs()
+    programs = programs_of(server)
     if record is not None:
         _require_same_flavour(files, record, programs)
         remove_short_folder(record.socket)
@@ -130,7 +138,7 @@ def _require_same_flavour(files: ServerFiles, record: ServerRecord, programs: Pr
     if record.flavour != programs.flavour:
         raise StorageError(
             f"The data in {files.root} is of {record.product}, and {programs.server} is {programs.flavour}; "
-            f"put a server of {record.flavour} first on the PATH."
+            f"put a server of {record.flavour} first on the PATH, or name it: --server PATH."
         )
 
 

@@ -13,7 +13,7 @@ from orchestrator.paths import write_whole
 from orchestrator.server.address import remove_short_folder, short_folder
 from orchestrator.server.files import ServerFiles
 from orchestrator.server.programs import Programs
-from orchestrator.server.settings import as_root, buffer_pool_mib, option_file
+from orchestrator.server.settings import as_root, base, buffer_pool_mib, option_file
 
 
 def install(files: ServerFiles, programs: Programs) -> None:
@@ -46,12 +46,19 @@ def _make_data(files: ServerFiles, programs: Programs) -> None:
 def _command(files: ServerFiles, programs: Programs, data: Path) -> list[str]:
     settings = f"--defaults-file={data.with_name(files.settings.name)}"
     if programs.installer is None:
-        return [str(programs.server), settings, *as_root(), f"--datadir={data}", "--initialize-insecure"]
-    prefix = programs.server.parent.parent
-    place = [] if prefix == Path("/usr") else [f"--basedir={prefix}"]
+        server = [str(programs.server), settings, *base(programs), *as_root()]
+        return [*server, f"--datadir={data}", "--initialize-insecure"]
     options = ["--skip-test-db", "--auth-root-authentication-method=normal"]
     scratch = f"--tmpdir={data.with_name(files.scratch.name)}"
-    return [str(programs.installer), settings, *place, *as_root(), f"--datadir={data}", scratch, *options]
+    return [
+        str(programs.installer),
+        settings,
+        *base(programs),
+        *as_root(),
+        f"--datadir={data}",
+        scratch,
+        *options,
+    ]
 
 
 def last_words(log: Path, since_byte: int = 0) -> str:

@@ -61,7 +61,7 @@ def _launch_once(files: ServerFiles, programs: Programs, tcp: Tcp | None, for_ru
     try:
         write_accounts(files, socket, (tcp.client_host, tcp.port) if tcp else None)
         said_before = files.log.stat().st_size if files.log.exists() else 0
-        process = _detached(server_command(programs.server, files, socket, tcp, files.accounts), files)
+        process = _detached(server_command(programs, files, socket, tcp, files.accounts), files)
         record = ServerRecord(
             programs.flavour,
             programs.version,
@@ -73,6 +73,10 @@ def _launch_once(files: ServerFiles, programs: Programs, tcp: Tcp | None, for_ru
         )
         record.write(files)
         await_answer(files, process, said_before)
+        process = _server_itself(files, process)
+        if process != record.process:
+            record = replace(record, process=process)
+            record.write(files)
         _require_closed(files)
     except _AccountsError:  # an ``init_file`` that fails stops no server
         _end(process)
@@ -100,6 +104,19 @@ def _detached(command: list[str], files: ServerFiles) -> HostProcess:
     except psutil.NoSuchProcess:  # it has ended already; its log says why
         started_s = 0.0
     return replace(here, pid=pid, start_s=started_s)
+
+
+def _server_itself(files: ServerFiles, started: HostProcess) -> HostProcess:
+    """The server, where a script has it for a child instead of becoming it (``exec``); else what was started.
+
+    Signals go to it then: the script would end of them alone.
+    """
+    with suppress(OSError, ValueError, psutil.Error):
+        pid = int(files.pid.read_text())
+        for child in psutil.Process(started.pid).children(recursive=True):
+            if child.pid == pid:
+                return replace(started, pid=pid, start_s=child.create_time())
+    return started
 
 
 def _end(process: HostProcess) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.server.address import Tcp
 from orchestrator.server.files import ServerFiles
+from orchestrator.server.programs import Programs
 
 MAX_CONNECTIONS = 1000
 _MIB = 1024**2
@@ -53,10 +54,11 @@ loose_innodb_snapshot_isolation = OFF
 
 
 def server_command(
-    program: Path, files: ServerFiles, socket: str, tcp: Tcp | None, init_file: Path | None
+    programs: Programs, files: ServerFiles, socket: str, tcp: Tcp | None, init_file: Path | None
 ) -> list[str]:
     """The server's command line: paths and addresses, no secrets."""
-    command = [str(program), f"--defaults-file={files.settings}", *as_root(), f"--datadir={files.data}"]
+    command = [str(programs.server), f"--defaults-file={files.settings}", *base(programs), *as_root()]
+    command += [f"--datadir={files.data}"]
     command += [f"--socket={socket}", f"--pid-file={files.pid}"]
     if ":" not in str(files.scratch):  # which would part two folders
         command += [f"--tmpdir={files.scratch}"]
@@ -65,6 +67,11 @@ def server_command(
     if tcp is None:
         return [*command, "--skip-networking"]
     return [*command, f"--bind-address={tcp.host}", f"--port={tcp.port}"]
+
+
+def base(programs: Programs) -> Sequence[str]:
+    """Where the server finds its own files, for one that was moved there."""
+    return () if programs.basedir is None else (f"--basedir={programs.basedir}",)
 
 
 def as_root() -> Sequence[str]:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -82,6 +83,30 @@ def _by_relay(file: Path) -> Way:
 
 def _to_another(url: str) -> Way:
     return Way(url, {"connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}, **_ONE_CONNECTION})
+
+
+def greeted_in_time(engine: sa.Engine) -> None:
+    """Wait for a server's first words as long as for the connection, which pymysql alone does not.
+
+    It waits for them as for the slowest statement, and a firewall or a port of something else is silent.
+    """
+    if engine.dialect.driver == "pymysql":
+        sa.event.listen(engine, "do_connect", _connect_pymysql)
+
+
+def _connect_pymysql(dialect: Any, _record: Any, arguments: Any, named: dict[str, Any]) -> Any:
+    connection = dialect.loaded_dbapi.connect(*arguments, **named, defer_connect=True)
+    limit_s, connection._read_timeout = connection._read_timeout, connection.connect_timeout
+    began_s = time.monotonic()
+    try:
+        connection.connect()
+    except dialect.loaded_dbapi.OperationalError as error:
+        if error.args[0] == 2013 and time.monotonic() - began_s > connection.connect_timeout * 0.9:
+            where = f"'{connection.host}' (no greeting within {connection.connect_timeout} s)"
+            raise type(error)(2003, f"Can't connect to MySQL server on {where}") from None
+        raise
+    connection._read_timeout = limit_s
+    return connection
 
 
 def load_driver(url: str) -> None:

@@ -21,10 +21,11 @@ from sqlalchemy.dialects.mysql import DATETIME
 from orchestrator.errors import StorageError
 from orchestrator.sql import schema
 from orchestrator.sql.database import Database
-from orchestrator.sql.driver import way_to
+from orchestrator.sql.driver import greeted_in_time, way_to
 from orchestrator.sql.failures import is_passing, said
 from orchestrator.sql.patience import Patience
 from orchestrator.sql.turns import Turn
+from orchestrator.sql.unreachable import way_out
 from orchestrator.storage_url import masked, scrubbed, sqlite_path
 
 T = TypeVar("T")
@@ -276,6 +277,7 @@ def _look(url: str, query: sa.Select[Any]) -> list[Any]:
 def asked(url: str, ask: Callable[[sa.Connection], T]) -> T:
     """What ``ask`` finds on a connection that is opened for it alone."""
     engine = _explained(url, lambda: _engine(url, writes=False))
+    greeted_in_time(engine)
 
     def connected() -> T:
         with engine.connect() as connection:
@@ -316,7 +318,9 @@ def _hint(url: str, error: BaseException) -> str:
     """The next step, for what people meet most."""
     cause = getattr(error, "orig", None)
     code = cause.args[0] if cause is not None and cause.args else None
-    return _socket_hint(url) if code in (2002, 2003) else _HINTS.get(code, "")
+    if code in _HINTS:
+        return _HINTS[code]
+    return (_socket_hint(url) if code in (2002, 2003) else "") or way_out(url, error)
 
 
 def _socket_hint(url: str) -> str:

@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from affinity import (
     BindError,
@@ -70,7 +72,8 @@ def test_a_bound_command_has_the_mask_the_threads_and_its_environment() -> None:
     assert {name: seen["environ"][name] for name in environ} == environ
     assert seen["environ"]["OMP_NUM_THREADS"] == "3"
     extra = set(seen["environ"]) - set(environ)
-    assert all("THREADS" in name or name in ("LOKY_MAX_CPU_COUNT", "LC_CTYPE") for name in extra)
+    others = {"LOKY_MAX_CPU_COUNT", "LC_CTYPE", "KMP_BLOCKTIME", "NANO_HPO_DATALOADER_WORKERS"}
+    assert all("THREADS" in name or name in others for name in extra)
 
 
 def test_slots_of_this_machine_bind_each_to_its_own_pus() -> None:
@@ -123,6 +126,8 @@ def test_a_command_that_is_not_there_is_one_line_and_exit_2() -> None:
         ["bind", "--pus", "0"],
         ["bind", "--pus", "0", "--threads", "0", "--", "true"],
         ["bind", "--pus", "0", "--memory-policy", "some", "--", "true"],
+        ["bind", "--pus", "0", "--omp-bind", "master", "--", "true"],
+        ["bind", "--pus", "0", "--dataloader-workers", "-1", "--", "true"],
         ["bind", "--pus", "0", "--parent-death-signal", "999", "--", "true"],
         ["bind", "--pus", "99999", "--", "true"],
         ["show", "--synthetic", "x"],
@@ -187,16 +192,18 @@ os._exit(0)
     assert ended
 
 
+SAYS = "import sys; sys.path.insert(0, sys.argv[1]); import affinity; print(*affinity.get_policy())"
 REFUSALS = ("the kernel forbids it", "this system has no memory policies")
 """What a container or a kernel without NUMA may say; any other line, say EINVAL, is a mistake of ours."""
 
 
-@pytest.mark.parametrize("policy", ["preferred", "bind"])
+@pytest.mark.parametrize("policy", ["preferred", "bind", "interleave"])
 def test_the_memory_policy_is_what_the_kernel_says_after_exec(policy: str) -> None:
     node = read_allowance(read_topology()).memory_nodes[:1]
     binding = Binding(LAST, node, 1, policy)  # type: ignore[arg-type]
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import affinity; print(*affinity.get_policy())"
-    done = run(bind_command(binding, [sys.executable, "-c", code, str(ROOT)]))
+    child = [sys.executable, "-c", SAYS, str(ROOT)]
+    parent = f"import subprocess; subprocess.run({child!r}, check=True)"
+    done = run(bind_command(binding, [sys.executable, "-c", parent]))
     told = {f"{policy} {node}"}
     if done.stderr:  # one line, and the command ran
         assert refused(done.stderr)
@@ -231,15 +238,63 @@ def test_a_refused_memory_policy_is_one_line(code: int, monkeypatch: pytest.Monk
     assert "\n" not in line
 
 
-def test_nodes_are_bits_of_whole_words() -> None:
-    assert list(mempolicy._mask((0, 3, 65)))[:2] == [9, 2]
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS])
+@pytest.mark.parametrize("policy", ["preferred", "bind", "interleave"])
+def test_a_forbidden_memory_policy_costs_one_line_and_the_command_runs(policy: str, code: int) -> None:
+    script = f"""
+from affinity import mempolicy
+from affinity.shim import main
+mempolicy._set = lambda mode, nodes: {code}
+words = ["--memory-nodes", "0", "--memory-policy", "{policy}"]
+main(["bind", "--pus", "{LAST[0]}", *words, "--threads", "1", "--", "echo", "it ran"])
+"""
+    done = run([sys.executable, "-c", script], cwd=ROOT)
+    assert (done.returncode, done.stdout) == (0, "it ran\n")
+    assert refused(done.stderr)
+    assert f"memory policy {policy}:0" in done.stderr
+
+
+def test_without_a_policy_the_one_that_is_inherited_stays() -> None:
+    node = read_allowance(read_topology()).memory_nodes[:1]
+    inner = bind_command(Binding(LAST, node, 1, "none"), [sys.executable, "-c", SAYS, str(ROOT)])
+    outer = run(bind_command(Binding(LAST, node, 1, "interleave"), inner))
+    told = outer.stdout.strip()
+    assert told == f"interleave {node}" or (refused(outer.stderr) and told in ("default ()", "unknown ()"))
+
+
+def test_a_policy_that_has_no_node_says_so() -> None:
+    assert set_policy("preferred", ()) == ""
+    assert set_policy("none", (0,)) == ""
+    for policy in ("bind", "interleave"):
+        assert set_policy(policy, ()) == f"memory policy {policy} was not set: no node may be used."
+
+
+@given(st.sets(st.integers(0, 1023), max_size=20))
+def test_nodes_are_bits_of_whole_words(nodes: set[int]) -> None:
+    """Any number that a kernel may have, and no word beyond them that it could read."""
+    words = list(mempolicy._mask(tuple(nodes)))
+    assert all(0 <= word < 1 << 64 for word in words)
+    assert {
+        word * 64 + bit for word in range(len(words)) for bit in range(64) if words[word] >> bit & 1
+    } == nodes
+    assert len(words) == 1024 // 64 + 1
 
 
 def test_a_node_beyond_any_kernel_is_refused_not_written_out_of_bounds() -> None:
     assert "was not set" in set_policy("bind", (1 << 20,))
 
 
-@pytest.mark.parametrize("values", [((), (), 1), ((-1,), (), 1), ((0,), (), 0), ((0,), (), 1, "near")])
+IMPOSSIBLE = [
+    ((), (), 1),
+    ((-1,), (), 1),
+    ((0,), (), 0),
+    ((0,), (), 1, "near"),
+    ((0,), (), 1, "bind", "master"),
+    ((0,), (), 1, "bind", None, -1),
+]
+
+
+@pytest.mark.parametrize("values", IMPOSSIBLE)
 def test_impossible_bindings_are_refused(values: tuple) -> None:
     with pytest.raises(BindError):
         Binding(*values)

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machines import MACHINES, OWN, machine_root, ragged, write_tree
+from rules import check
+from ugly import machines, shapes, symmetric
 
 from affinity import (
     Allowance,
-    Partition,
     PartitionError,
     Topology,
     partition,
@@ -26,134 +27,6 @@ from affinity import (
 from affinity.assemble import CoreFacts, NodeFacts, assemble
 
 POLICIES = ("auto", "balanced", "local")
-
-nodes = st.lists(st.integers(1, 3), min_size=1, max_size=6)
-shapes = st.lists(st.lists(nodes, min_size=1, max_size=3), min_size=1, max_size=3)
-
-
-@st.composite
-def symmetric(draw: st.DrawFn, count: int) -> list[list[int]]:
-    """The distances of so many nodes."""
-    rows = [[10] * count for _ in range(count)]
-    for one, other in combinations(range(count), 2):
-        rows[one][other] = rows[other][one] = draw(st.sampled_from((12, 16, 21, 32)))
-    return rows
-
-
-@st.composite
-def machines(draw: st.DrawFn) -> tuple[Topology, Allowance]:
-    """An ugly machine of which some PUs and some memory nodes may be used."""
-    shape = draw(shapes)
-    distances = draw(st.none() | symmetric(sum(map(len, shape))))
-    topology = ragged(shape, kinds=draw(st.integers(1, 3)), memory=draw(st.booleans()), distances=distances)
-    allowed = draw(st.sets(st.sampled_from(topology.pus), min_size=1))
-    memory = draw(st.sets(st.sampled_from([node.os_index for node in topology.numa_nodes])))
-    quota = draw(st.none() | st.floats(0.1, 40))
-    allowance = unrestricted(topology)
-    return topology, replace(
-        allowance, pus=tuple(sorted(allowed)), memory_nodes=tuple(sorted(memory)), quota_cpus=quota
-    )
-
-
-def check(topology: Topology, allowance: Allowance, n: int, divided: Partition) -> None:
-    """Every rule that holds for any n ≤ C."""
-    cores = topology.cores_within(allowance.pus)
-    own = {core.index: set(core.pus) for core in cores}
-    by_index = {core.index: core for core in cores}
-    assert [slot.index for slot in divided.slots] == list(range(n))
-    seats: Counter[int] = Counter(pu for slot in divided.slots for pu in slot.pus)
-    assert set(seats.values()) == {1}  # rule 1: disjoint
-    kinds = sorted({core.kind for core in cores})
-    used = [core for core in cores if seats.keys() & set(core.pus)]
-    if n >= len(kinds):
-        assert seats.keys() == set(allowance.pus)  # rule 1: the union is A
-    else:
-        fast = [core for core in cores if core.kind == kinds[0]]
-        assert {core.index for core in fast} <= {core.index for core in used}  # rule 10
-        assert len(fast) < n or {core.kind for core in used} == {kinds[0]}
-    for slot in divided.slots:
-        assert slot.pus
-        assert set(slot.pus) == set().union(*(own[core] for core in slot.cores))  # rule 2
-        members = [by_index[core] for core in slot.cores]
-        assert set(slot.numa_nodes) == {core.numa_node for core in members}
-        assert set(slot.llcs) == {core.llc for core in members}
-        assert len({core.kind for core in members}) == 1  # rule 10
-        check_threads(allowance, n, slot.threads, len(members))
-        check_memory(topology, allowance, slot.numa_nodes, slot.memory_nodes)
-    check_sizes(topology, cores, divided)
-    assert divided.crossings == sum(len(slot.numa_nodes) - 1 for slot in divided.slots)
-    assert divided.llc_splits == sum(len(slot.llcs) - 1 for slot in divided.slots)
-    assert any("quota" in line for line in divided.warnings) == (
-        allowance.quota_cpus is not None and n > allowance.quota_cpus
-    )
-
-
-def check_threads(allowance: Allowance, n: int, threads: int, cores: int) -> None:
-    quota = float("inf") if allowance.quota_cpus is None else allowance.quota_cpus
-    assert threads == max(1, cores if quota == float("inf") else min(cores, int(quota // n)))
-
-
-def check_memory(
-    topology: Topology, allowance: Allowance, homes: tuple[int, ...], memory: tuple[int, ...]
-) -> None:
-    usable = {
-        node.os_index
-        for node in topology.numa_nodes
-        if node.memory_mib != 0 and node.os_index in allowance.memory_nodes
-    }
-    if usable & set(homes) or not usable:
-        assert set(memory) == usable & set(homes)
-        return
-    order = [node.os_index for node in topology.numa_nodes]
-
-    def far(number: int) -> int:
-        rows = [topology.node(home).distances for home in homes]
-        return min(row[order.index(number)] if row else 0 for row in rows)
-
-    assert len(memory) == 1
-    assert memory[0] in usable
-    assert far(memory[0]) == min(map(far, usable))
-
-
-def check_sizes(topology: Topology, cores: tuple, divided: Partition) -> None:
-    kind_of = {core.index: core.kind for core in cores}
-    node_of = {core.index: core.numa_node for core in cores}
-    worst = 0
-    by_kind: dict[int, list] = {}
-    for slot in divided.slots:
-        by_kind.setdefault(kind_of[slot.cores[0]], []).append(slot)
-    for slots in by_kind.values():
-        sizes = [len(slot.cores) for slot in slots]
-        worst = max(worst, max(sizes) - min(sizes))
-        if divided.policy == "balanced":  # rule 3
-            total, n = sum(sizes), len(sizes)
-            assert Counter(sizes) == Counter({total // n: n - total % n}) + Counter(
-                {total // n + 1: total % n}
-            )
-        else:
-            check_local(slots, node_of)
-    assert divided.imbalance == worst
-
-
-def check_local(slots: list, node_of: dict[int, int]) -> None:
-    """Rule 4."""
-    size = Counter(node_of[core] for slot in slots for core in slot.cores)
-    n, total = len(slots), sum(size.values())
-    if n < len(size):
-        owners = Counter(node for slot in slots for node in slot.numa_nodes)
-        assert set(owners.values()) == {1}
-        counts = [len(slot.numa_nodes) for slot in slots]
-        assert max(counts) - min(counts) <= 1
-        return
-    seats = {node: [slot for slot in slots if slot.numa_nodes == (node,)] for node in size}
-    assert sum(map(len, seats.values())) == n
-    for node, members in seats.items():
-        widths = [len(slot.cores) for slot in members]
-        assert widths
-        assert max(widths) - min(widths) <= 1
-        quota = n * size[node] / total
-        if all(n * other >= total for other in size.values()):  # nobody was lifted to one: plain quotas
-            assert int(quota) <= len(members) <= int(quota) + 1
 
 
 @given(machines(), st.data())

@@ -195,6 +195,30 @@ def test_threads_are_left_to_the_processes_of_loaders() -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize(("given", "at_first", "left"), [("0", 6, 5), ("1", 5, 5), ("3", 3, 3)])
+def test_loaders_that_were_counted_in_before_are_not_counted_twice(
+    monkeypatch: pytest.MonkeyPatch, given: str, at_first: int, left: int
+) -> None:
+    """A slot of 6 threads on hardware threads of as many cores: the number of CPUs says nothing."""
+    from bigdl.nano.automl.pytorch.conditions import Threads
+
+    class Fitting:
+        train_dataloader = DataLoader(TensorDataset(torch.zeros(2)), num_workers=1)
+
+    monkeypatch.setenv("NANO_HPO_THREADS", "6")
+    monkeypatch.setenv("NANO_HPO_DATALOADER_WORKERS", given)
+    before = torch.get_num_threads()
+    torch.set_num_threads(at_first)
+    try:
+        threads = Threads()
+        threads.on_train_start(Fitting(), None)
+        assert torch.get_num_threads() == left
+        threads.restore()
+        assert torch.get_num_threads() == at_first
+    finally:
+        torch.set_num_threads(before)
+
+
 class Mapped(pl.Callback):
     """Writes down what kind of memory the training data are in, and how much the process has of its own."""
 
@@ -405,6 +429,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.long
 def test_what_a_notebook_defines_reaches_the_processes_and_its_search_goes_on(
     run_cell: Any, folder: Path
 ) -> None:
@@ -465,6 +490,9 @@ def end(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+@pytest.mark.parametrize(
+    "storage_url", [pytest.param("sqlite", marks=pytest.mark.long), "mariadb"], indirect=True
+)
 def test_a_run_that_was_killed_is_finished_by_the_same_script(storage_url: str, tmp_path: Path) -> None:
     process = started(storage_url, 40)
     try:

@@ -94,6 +94,16 @@ def test_more_processes_than_cores_are_a_request_and_not_a_mistake():
     assert not SearchOptions(n_trials=1).for_orchestrator(1, [])["oversubscribe"]
 
 
+@pytest.mark.parametrize("n_parallels", [1, "auto"])
+def test_more_ranks_than_cores_are_a_request_as_well(monkeypatch, n_parallels):
+    step = {"SLURM_STEP_ID": "0", "SLURM_NODEID": "0", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"}
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    for name in ("SLURM_NTASKS", "SLURM_STEP_TASKS_PER_NODE"):
+        monkeypatch.setenv(name, "1000")
+    assert SearchOptions(n_trials=1).for_orchestrator(n_parallels, [])["oversubscribe"]
+
+
 @pytest.mark.parametrize(
     ("given", "keywords"),
     [

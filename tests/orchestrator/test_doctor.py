@@ -6,6 +6,7 @@ import optuna
 import pytest
 
 from orchestrator.doctor import Verdict, check, machine, mysql, software, sqlite, storage
+from orchestrator.relay.lend import lend_to_this_machine
 from orchestrator.sql import network_fs
 from orchestrator.sql.opening import open_database
 from tests.orchestrator.test_foreign_servers import account, name_of
@@ -122,6 +123,32 @@ def test_what_is_missing_here_comes_with_the_next_step(monkeypatch):
     assert found["packages"].verdict is found["database driver"].verdict is Verdict.BAD
     assert found["PNG files"].verdict is Verdict.MIND
     assert "nano-hpo[mysql]" in (found["database driver"].step or "")
+
+
+def test_a_database_that_is_lent_needs_the_driver_of_the_one_behind(storage_url, monkeypatch):
+    open_database(storage_url).close()
+    relay = lend_to_this_machine(storage_url)
+    try:
+        driver = by_topic(software.software_checks(relay.url))["database driver"]
+        found = list(storage.storage_checks(relay.url))
+        monkeypatch.setattr(software, "_version", lambda name: None)
+        missing = by_topic(software.software_checks(relay.url))["database driver"]
+    finally:
+        relay.close()
+    is_file = storage_url.startswith("sqlite")
+    assert driver.verdict is Verdict.GOOD
+    assert ("part of Python" in driver.said) is is_file
+    assert missing.verdict is (Verdict.GOOD if is_file else Verdict.BAD)
+    assert not [one for one in found if one.verdict is Verdict.BAD]
+    assert "and ours" in by_topic(found)["tables"].said
+
+
+def test_a_relay_that_is_gone_says_so_and_asks_for_no_driver(cli):
+    done = cli("doctor", "--storage", f"relay://{cli.cwd}/relay.json", "--json")
+    found = {one["topic"]: one for one in done.json}
+    assert done.code == 1
+    assert found["database driver"]["verdict"] == "mind"
+    assert "Nobody lends a database" in found["storage"]["said"]
 
 
 def test_ranks_are_named(monkeypatch):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 import subprocess
+import time
 
 import optuna
+import psutil
 
 ONE = ("--draw", "none", "--json", "--oversubscribe")
 
@@ -24,6 +27,22 @@ def finish(process: subprocess.Popen[str]) -> str:
     return out
 
 
+def wait_until(condition, processes=()) -> None:
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert all(process.poll() is None for process in processes)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(process: psutil.Process) -> bool:
+    """A zombie whose parent has gone does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_nodes_without_a_database_share_the_file_of_rank_0(cli):
     cli.env["MEET"] = "3"
     words = ("run", "job.py:meets", "-n", 12, *ONE)
@@ -36,6 +55,36 @@ def test_nodes_without_a_database_share_the_file_of_rank_0(cli):
     study = optuna.load_study(study_name="job-meets", storage=f"sqlite:///{run / 'study.db'}")
     assert sorted(trial.number for trial in study.trials) == list(range(12))
     assert not (run / "relay.json").exists()
+
+
+def test_ranks_that_have_lost_rank_0_say_so_and_the_same_command_goes_on(cli):
+    cli.env["HELD"] = "3:go"
+    words = ("run", "job.py:held", "-n", 9, "--storage-patience", 2, *ONE)
+    held = [cli.cwd / f"began-{number}" for number in (3, 4, 5)]
+
+    def all_at_work() -> list[subprocess.Popen[str]]:
+        ranks = [start_rank(cli, index, 3, *words) for index in range(3)]
+        wait_until(lambda: all(file.exists() for file in held), ranks)
+        return ranks
+
+    lender, *others = all_at_work()
+    workers = [child for rank in (lender, *others) for child in psutil.Process(rank.pid).children(True)]
+    lender.kill()
+    for rank in others:  # in the midst of their trials
+        _, err = rank.communicate(timeout=240)
+        assert rank.returncode == 1, err
+        (line,) = [line for line in err.splitlines() if "lost" in line]
+        assert f"rank 0 on {socket.gethostname()}" in line
+        assert "The same command goes on" in line
+    wait_until(lambda: not any(map(is_running, workers)))
+
+    for file in held:
+        file.unlink()
+    ranks = all_at_work()
+    (cli.cwd / "go").touch()
+    summary = json.loads("".join(map(finish, ranks)))
+    assert summary["counts"] == {"COMPLETE": 9}
+    assert [(run["state"], run["claimed"]) for run in summary["runs"]] == [("finished", 9)]
 
 
 def test_rank_0_lends_a_named_database_as_a_proxy(cli, mariadb):

@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 
-from affinity import parse_list
+import pytest
+
+from affinity import format_list, parse_list
 from tests.mpi import OPEN_MPI, environment, hydra, mpich_environment, needs_mpich, needs_open_mpi, open_mpi
 
 # Oversubscribing is only for machines of a single core; with two, mpirun binds a rank to each.
@@ -53,36 +55,45 @@ def test_bound_ranks_stay_in_their_cores_when_asked_to(cli):
     assert {slot["slot"] for slot in slots} == {0}
 
 
-# Four ranks where there is one core
+# Four ranks where there are fewer cores
 
 
-def on_one_core(launcher: list[str]) -> list[str]:
+def on_cores(launcher: list[str], n_cores: int = 1) -> list[str]:
     taskset = shutil.which("taskset")
     assert taskset is not None
-    return [taskset, "--cpu-list", str(min(os.sched_getaffinity(0))), *launcher]
+    return [taskset, "--cpu-list", cores(n_cores), *launcher]
+
+
+def cores(n_cores: int) -> str:
+    return format_list(sorted(os.sched_getaffinity(0))[:n_cores])
+
+
+BOUND_TO_CORES = [*BOUND[:-1], "4"]  # as plain mpirun binds, and they share cores
 
 
 @needs_open_mpi
-def test_four_ranks_on_one_core_are_refused_with_the_numbers_and_what_to_do(cli):
-    done = start(cli, on_one_core(open_mpi(4)))
+@pytest.mark.parametrize(("launcher", "n_cores"), [(open_mpi(4), 1), (BOUND_TO_CORES, 2)])
+def test_four_ranks_on_fewer_cores_are_refused_with_the_numbers_and_what_to_do(cli, launcher, n_cores):
+    n_cores = min(n_cores, len(os.sched_getaffinity(0)))
+    done = start(cli, on_cores(launcher, n_cores))
     assert done.returncode == 2, done.stderr
-    core = min(os.sched_getaffinity(0))
     assert "4 ranks on " in done.stderr
-    assert f" x 1 = 4 workers need 4 cores; they may use 1 ({core}). Lower n_parallels, start" in done.stderr
+    said = f"they may use {n_cores} ({cores(n_cores)}). Lower n_parallels, start"
+    assert f" x 1 = 4 workers need 4 cores; {said}" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (cli.cwd / "nano-hpo-runs").exists()
 
 
 @needs_mpich
 def test_four_ranks_of_mpich_on_one_core_are_refused_likewise(cli, tmp_path):
-    done = start(cli, on_one_core(hydra(4)), **mpich_environment(tmp_path))
+    done = start(cli, on_cores(hydra(4)), **mpich_environment(tmp_path))
     assert done.returncode == 2, done.stderr
     assert " x 1 = 4 workers need 4 cores; they may use 1 (" in done.stderr
 
 
 @needs_open_mpi
 def test_four_ranks_on_one_core_that_are_asked_for_are_warned_about_once(cli):
-    done = start(cli, on_one_core(open_mpi(4)), "--oversubscribe", MEET="4")
+    done = start(cli, on_cores(open_mpi(4)), "--oversubscribe", MEET="4")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("4 slots share 1 core") == 1
     assert sorted(slot["rank"] for slot in json.loads(done.stdout)["slots"]) == [0, 1, 2, 3]

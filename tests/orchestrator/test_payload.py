@@ -27,8 +27,14 @@ from orchestrator import ObjectiveError, RunDirError, search
 from orchestrator.paths import RunPaths
 from orchestrator.payload import ArrayFolder, dump, load, pickling, place_of_arrays
 from orchestrator.payload import folder as folder_module
+from orchestrator.scratch import place as place_module
 
 MIB = 2**20
+
+
+def far(path: Path) -> str | None:
+    """All but the temporary folder is another machine's."""
+    return None if path == Path(tempfile.gettempdir()) else "nfs4"
 
 
 @pytest.fixture(autouse=True)
@@ -478,7 +484,7 @@ def test_on_a_network_file_system_the_arrays_lie_on_a_disk_of_the_node(tmp_path,
     Path(tempfile.gettempdir()).mkdir()
     here, there = RunPaths(tmp_path / "run-001"), RunPaths(tmp_path / "run-002")
     assert place_of_arrays(here) == here.arrays
-    monkeypatch.setattr(folder_module, "network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr(place_module, "network_file_system", far)
     place = place_of_arrays(here)
     assert place.parent == Path(tempfile.gettempdir())
     assert place.name.startswith(f"nano-hpo-{os.getuid()}-")
@@ -493,7 +499,7 @@ def test_on_a_network_file_system_the_arrays_lie_on_a_disk_of_the_node(tmp_path,
 
 def test_a_folder_on_the_node_that_others_could_write_to_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(folder_module, "network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr(place_module, "network_file_system", far)
     place = place_of_arrays(RunPaths(tmp_path / "run-001"))
     place.mkdir()
     place.chmod(0o777)
@@ -568,7 +574,7 @@ def test_workers_of_a_run_on_a_network_file_system_map_arrays_of_their_node(tmp_
     node = tmp_path / "node"
     node.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(node))
-    monkeypatch.setattr(folder_module, "network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr(place_module, "network_file_system", far)
     array, of = noise(1000, 200), memory_of
 
     def objective(trial):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -95,6 +97,25 @@ def test_a_rank_that_never_took_part_is_named_and_not_waited_for(cli):
     summary = json.loads(out)
     assert summary["absent"] == ["rank 1 never took part"]
     assert "rank 1 never took part" in Path(summary["report"]).read_text()
+
+
+def test_a_rank_that_is_lost_before_it_reported_is_named(cli):
+    cli.env["HELD"] = "0:go"
+    words = ("run", "job.py:held", "-n", 4, "--oversubscribe", "--draw", "none", "--json")
+    first, second = [start_rank(cli, index, *words) for index in range(2)]
+    deadline = time.monotonic() + 240
+    while len(list(cli.cwd.glob("began-*"))) < 2:  # each is at a trial
+        assert first.poll() is second.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    second.kill()
+    second.wait()
+    (cli.cwd / "go").touch()
+    out, err = first.communicate(timeout=240)
+    assert first.returncode == 0, err
+    summary = json.loads(out)
+    assert summary["counts"] == {"COMPLETE": 4}
+    assert summary["absent"] == [f"rank 1 on {socket.gethostname()} was lost before it reported"]
 
 
 def start_rank(cli, index: int, *words: object) -> subprocess.Popen[str]:

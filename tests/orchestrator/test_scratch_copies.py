@@ -13,9 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.host import this_process
-from orchestrator.relay import copies as copies_module
-from orchestrator.relay.copies import Copier, copy_sqlite
-from orchestrator.relay.restoring import kept_in, newest, restore
+from orchestrator.scratch.copies import Copier, copy_sqlite
+from orchestrator.scratch.restoring import kept_in, newest, restore
 from orchestrator.sql.opening import open_database
 from orchestrator.storage.runs import RunTable
 
@@ -112,20 +111,6 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_copier_copies_what_has_changed_and_a_last_time(tmp_path):
-    file, target = tmp_path / "study.db", tmp_path / "run" / "study.db"
-    copier = Copier(file, target, every_s=0.01)
-    make(tmp_path / "new.db", 1)
-    (tmp_path / "new.db").rename(file)
-    wait_until(target.exists)
-    set_to(file, 2)
-    wait_until(lambda: content(target) == (2, -2))
-    assert copier.close()
-    set_to(file, 3)
-    assert copier.close()
-    assert content(target) == (3, -3)
-
-
 def test_what_has_not_changed_is_not_copied_again(tmp_path):
     file, target = tmp_path / "study.db", tmp_path / "copy.db"
     make(file)
@@ -135,38 +120,29 @@ def test_what_has_not_changed_is_not_copied_again(tmp_path):
     assert copier.copy()
     assert not target.exists()
     set_to(file, 1)
-    assert copier.close()
+    assert copier.copy()
     assert content(target) == (1, -1)
+    target.unlink()
+    assert Copier(file, target).copy()  # another process of the node has copied it
+    assert not target.exists()
+    copier.forget()
+    assert copier.copy()
+    assert target.exists()
 
 
-def test_failures_are_said_once_and_the_copier_goes_on(tmp_path, monkeypatch, caplog):
+def test_failures_are_said_once_and_so_is_their_end(tmp_path, caplog):
     file, target = tmp_path / "study.db", tmp_path / "copy.db"
     make(file)
-    n_tries, is_full = [0], [True]
-    copy = copies_module.copy_sqlite
-
-    def fails(source, target):
-        n_tries[0] += 1
-        if is_full[0]:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        copy(source, target)
-
-    monkeypatch.setattr(copies_module, "copy_sqlite", fails)
-    copier = Copier(file, target, every_s=0.01)
-    wait_until(lambda: n_tries[0] > 3)
-    is_full[0] = False
-    wait_until(target.exists)
-    assert copier.close()
+    target.mkdir()
+    copier = Copier(file, target)
+    assert not copier.copy()
+    assert not copier.copy()
+    target.rmdir()
+    assert copier.copy()
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 2
-    assert "No space left on device" in said[0]
+    assert "Is a directory" in said[0]
     assert "again" in said[1]
-
-
-def test_a_copier_that_cannot_copy_says_so_in_the_end(tmp_path):
-    make(tmp_path / "study.db")
-    (tmp_path / "copy.db").mkdir()
-    assert not Copier(tmp_path / "study.db", tmp_path / "copy.db").close()
 
 
 # What the next job goes on with

@@ -12,7 +12,7 @@ import pytest
 
 from launchers import AllocationEnd
 from orchestrator import search
-from orchestrator.errors import SpecError
+from orchestrator.errors import RunFailed, SpecError
 from orchestrator.forecast import USUAL, Forecast
 from orchestrator.spec import RunSpec
 from orchestrator.walltime import Walltime
@@ -230,3 +230,10 @@ def test_a_running_trial_of_this_process_hears_of_the_end(capsys):
 
     summary = search(waits, n_trials=2, walltime_s=1.0)
     assert len(summary.trials) == 1
+
+
+def test_a_search_whose_objective_is_not_loaded_by_the_end_has_no_time_to_begin(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(600)\n\ndef objective(trial): return 0.0\n")
+    with pytest.raises(RunFailed, match=r"no time to begin: the allocation ends at .* \(--walltime\)\."):
+        search("slow.py:objective", n_trials=1, walltime_s=3.0, draw="none")

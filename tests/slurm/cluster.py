@@ -164,6 +164,14 @@ class Cluster:
             raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
         return done.stdout
 
+    def has_mpi(self, kind: str) -> bool:
+        """Whether ``srun --mpi=KIND`` starts a task: what is listed may lack its library."""
+        try:
+            self.call("srun", "--ntasks=1", f"--mpi={kind}", "true")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
     def sbatch(self, *words: str | Path, folder: Path, environ: dict[str, str] | None = None) -> str:
         """Submit; the job's id."""
         return self.call("sbatch", "--parsable", *map(str, words), folder=folder, environ=environ).strip()

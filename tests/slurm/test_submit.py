@@ -202,6 +202,53 @@ def test_several_agents_on_one_node_need_no_server(desk: Path, capsys: pytest.Ca
     assert "srun" in dry(capsys, "--ntasks-per-node", "2", *run())
 
 
+def test_the_server_of_a_run_is_passed_on_as_typed(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (desk / "my-server").write_text("#!/bin/sh\n")
+    (desk / "my-server").chmod(0o755)
+    words = ("--storage", "auto:mysql", "--server", "./my-server")
+    assert f"--n-trials 4 {' '.join(words)}\n" in dry(capsys, *run(*words))
+
+
+def test_the_jobs_own_server_is_started_by_the_program_that_is_named(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk / "mariadbd").write_text("#!/bin/sh\n")
+    (desk / "mariadbd").chmod(0o755)
+    start = f"nano-hpo db start \"$database\" --tcp 0 --server '{desk / 'mariadbd'}' #"
+    assert start in dry(capsys, "--database", "--server", "mariadbd", *run())
+    settings(desk, f"[defaults]\nserver = {str(desk / 'mariadbd')!r}\n")
+    assert start in dry(capsys, "--database", *run())
+    assert "mariadbd" not in dry(capsys, *run())
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--database", "--server", "nowhere"], []),
+        ([], ["--storage", "auto:mysql", "--server", "nowhere"]),
+    ],
+    ids=["of the job", "of the run"],
+)
+def test_a_server_that_is_not_there_is_found_before_the_queue(
+    desk: Path, capsys: pytest.CaptureFixture[str], flags: list[str], words: list[str]
+) -> None:
+    assert "--no-check" in refused(capsys, *flags, *run(*words))
+    assert "nowhere" in dry(capsys, "--no-check", *flags, *run(*words))
+
+
+@pytest.mark.parametrize(
+    ("flags", "words", "said"),
+    [
+        (["--server", "/usr"], [], "--database"),
+        (["--database"], ["--server", "/usr"], "--storage auto:mysql"),
+    ],
+)
+def test_a_server_for_nobody_is_refused(
+    desk: Path, capsys: pytest.CaptureFixture[str], flags: list[str], words: list[str], said: str
+) -> None:
+    assert said in refused(capsys, *flags, *run(*words))
+
+
 def test_an_objective_that_does_not_load_is_found_before_the_queue(
     desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,6 +95,7 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
         - ``pruner``: none (default), "median", "hyperband" …, a ``PrunerType`` or an Optuna pruner;
           ``pruner_kwargs``.
         - ``storage``: a database URL; default with several processes: an SQLite file of the run.
+          ``server``: the program of a private server (``storage="auto:mysql"``), as in ``search()``.
           ``study_name``: default: the name of the model's class.
         - ``keep_best``: keep the weights of the best trial (of the epoch that counts); the model that is
           returned has them. Otherwise it is untrained.

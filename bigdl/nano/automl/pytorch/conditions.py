@@ -20,6 +20,7 @@ import torch
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from pytorch_lightning.utilities.warnings import PossibleUserWarning
 
+from affinity.threads import DATALOADER_WORKERS, THREADS
 from bigdl.nano.automl.pytorch.data import loaders_in
 
 _LIGHTNING = r"(pytorch_lightning|lightning_fabric)\b"
@@ -88,9 +89,10 @@ class Threads(pl.Callback):  # type: ignore[misc]
         """The loaders are known."""
         n_loading = sum(getattr(one, "num_workers", 0) for one in loaders_in(trainer.train_dataloader))
         threads = torch.get_num_threads()
-        if n_loading and threads == len(os.sched_getaffinity(0)):
+        in_slot, counted_in = _threads_of_slot()
+        if n_loading > counted_in and threads == max(1, in_slot - counted_in):
             self._before = threads
-            torch.set_num_threads(max(1, threads - n_loading))
+            torch.set_num_threads(max(1, in_slot - n_loading))
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """The training is over, whatever ended it."""
@@ -101,6 +103,12 @@ class Threads(pl.Callback):  # type: ignore[misc]
         if self._before is not None:
             torch.set_num_threads(self._before)
             self._before = None
+
+
+def _threads_of_slot() -> tuple[int, int]:
+    """How many threads this process was given, and how many of them are left to loaders already."""
+    in_slot = os.environ.get(THREADS) or str(len(os.sched_getaffinity(0)))
+    return int(in_slot), int(os.environ.get(DATALOADER_WORKERS) or 0)
 
 
 @cache

@@ -31,6 +31,7 @@ class SearchOptions:
     pruner: Any = None
     pruner_kwargs: Mapping[str, Any] = field(default_factory=dict)
     storage: str | None = None
+    server: str | Path | None = None
     study_name: str | None = None
     catch: type[BaseException] | tuple[type[BaseException], ...] = ()
     tune_callbacks: Sequence[Callable[..., None]] = ()
@@ -157,7 +158,10 @@ def _with_stored_names(arguments: Mapping[str, Any], parameters: Iterable[str]) 
 
 
 def _is_more_than_cores(n_parallels: Any) -> bool:
-    """The number of processes is a request here: more than cores is possible, and said."""
-    from orchestrator.machine import usable_cores
+    """The number of processes is a request here: more than cores is possible, and said.
 
-    return isinstance(n_parallels, int) and n_parallels > usable_cores(os.environ, False)
+    So is the number of ranks on this node, which have a process each at least.
+    """
+    from orchestrator.machine import is_too_wide
+
+    return is_too_wide(n_parallels if isinstance(n_parallels, int) else 1, os.environ)

@@ -84,17 +84,18 @@ def study_to_use(resume: bool, options: SearchOptions, earlier: Searched | None,
     from orchestrator.storage_url import chosen_url
 
     storage = options.storage
+    where = {"storage": storage, "server": options.server}
     if not resume:
-        return {"storage": storage, "study_name": options.study_name or name, "resume": False}
+        return {**where, "study_name": options.study_name or name, "resume": False}
     if earlier is not None and storage is None:
-        return {"storage": None, "study_name": options.study_name, "resume": earlier.summary}
+        return {**where, "study_name": options.study_name, "resume": earlier.summary}
     if chosen_url(storage, may_be_automatic=True) is None:
         raise ValueError(
             "resume=True: this model has not been searched; give storage=URL and study_name=NAME of the "
             "search to go on with, or leave out resume."
         )
     known = earlier.study.study_name if earlier is not None else name
-    return {"storage": storage, "study_name": options.study_name or known, "resume": True}
+    return {**where, "study_name": options.study_name or known, "resume": True}
 
 
 def stays_here(n_parallels: Any, where: Mapping[str, Any], options: SearchOptions) -> bool:

@@ -112,6 +112,7 @@ class SearchableModel:
         - ``pruner``: none (default), "median", "hyperband" …, a ``PrunerType`` or an Optuna pruner;
           ``pruner_kwargs``.
         - ``storage``: a database URL; default with several processes: an SQLite file of the run.
+          ``server``: the program of a private server (``storage="auto:mysql"``), as in ``search()``.
           ``study_name``: default: the model's name.
         - ``keep_best``: keep the weights of the best trial, for ``fit`` and ``evaluate`` to begin with.
         - ``seed`` of the study; ``run_dir``: where the run writes. ``draw``: its report, "all" (with PNGs),
