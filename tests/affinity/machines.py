@@ -33,6 +33,10 @@ _TOLD = (
     *("core_cpus", "core_cpus_list", "thread_siblings", "thread_siblings_list"),
     *("index*/level", "index*/type", "index*/size", "index*/shared_cpu_list", "index*/shared_cpu_map"),
     *("node*/cpulist", "node*/cpumap", "node*/meminfo", "node*/distance"),
+    # hwloc asks for these as well.
+    *("core_siblings", "package_cpus", "core_id", "die_cpus", "die_id", "cluster_cpus", "cluster_id"),
+    *("system/cpu/possible", "system/node/online", "system/node/possible", "shared_cpu_map", "index*/id"),
+    *("book_siblings", "book_id", "drawer_siblings", "drawer_id", "hwloc-nodes*", "meminfo"),
 )
 """What the readers may ask for: thousands of other files would take a minute to write."""
 
@@ -41,7 +45,7 @@ _TOLD = (
 def snapshot_root(name: str) -> Path:
     """The snapshot as a file system root, unpacked once on a machine; tar(1), because tarfile is slow."""
     archive = SNAPSHOTS / index()[name]["file"]
-    folder = Path(gettempdir()) / f"nano-topology-{os.getuid()}-{archive.stat().st_mtime_ns}-{name}"
+    folder = Path(gettempdir()) / f"nano-topology-2-{os.getuid()}-{archive.stat().st_mtime_ns}-{name}"
     if not folder.is_dir():
         _unpack(archive, folder)
     return next(path.parent.parent for level in ("*", "*/*") for path in folder.glob(f"{level}/sys/devices"))
