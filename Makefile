@@ -23,10 +23,10 @@ demo: $(VENV)/.demo ## install the package in .venv, search over the digits, pri
 	$(BIN)/nano-hpo run examples/digits.py:objective --n-trials 40 --n-parallels "$$slots"
 	echo "The command nano-hpo is in $(BIN); type  . $(BIN)/activate  to use it by its name."
 
-test: check ## format, lint, types and tests, as continuous integration does
+test: check $(VENV)/kernel ## format, lint, types and tests, as continuous integration does
 	@$(BIN)/python -m pytest -m "not long" $(PYTEST_ARGS)
 
-test-long: check ## the same with the widest matrices and the long chaos
+test-long: check $(VENV)/kernel ## the same with the widest matrices and the long chaos
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: check ## format, lint and types only
@@ -53,6 +53,9 @@ $(VENV)/.test: pyproject.toml .ci/constraints.txt | debian $(BIN)/python
 	@echo "Installing nano-hpo and what its tests need in $(VENV) (some minutes) ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e ".[test]"
 	touch $@ $(VENV)/.demo
+
+$(VENV)/kernel: | debian $(BIN)/python
+	@.ci/setup-kernel $@
 
 $(BIN)/python:
 	@if [ -z "$(PYTHON)" ]; then echo "nano-hpo needs Python 3.11 or newer; none was found on PATH." >&2; exit 1; fi

@@ -13,7 +13,7 @@ from affinity.binding import Binding
 from affinity.cpuset import format_list
 from affinity.files import numbered, read_text
 from affinity.mempolicy import get_policy
-from affinity.pages import memory_by_node
+from affinity.pages import LONGEST_S, memory_by_node
 
 _FEW_MIB = 16.0
 _FEW = 0.1
@@ -45,10 +45,11 @@ class Observation:
     memory_mib: Mapping[int, float] = field(default_factory=dict)
 
 
-def observe(expected: Iterable[int] | None = None) -> Observation:
+def observe(expected: Iterable[int] | None = None, memory_s: float = LONGEST_S) -> Observation:
     """This process now; ``expected`` are the PUs it should stay on, the main thread's own by default.
 
-    Pools come from threadpoolctl, torch's only if it is imported already. Costs some milliseconds.
+    Pools come from threadpoolctl, torch's only if it is imported already. Costs some milliseconds, and for
+    the memory of a large process up to ``memory_s`` seconds.
     """
     masks = _masks()
     home = set(masks.get(os.getpid(), ()) if expected is None else expected)
@@ -60,7 +61,7 @@ def observe(expected: Iterable[int] | None = None) -> Observation:
         memory_policy=policy,
         pools=tuple(_pools()),
         threads=len(masks),
-        memory_mib=memory_by_node(),
+        memory_mib=memory_by_node(longest_s=memory_s),
     )
 
 

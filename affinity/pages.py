@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 
 _MAPS = "/proc/self/numa_maps"
-_LONGEST_S = 0.05
+LONGEST_S = 0.2
 
 
-def memory_by_node(path: str = _MAPS, longest_s: float = _LONGEST_S) -> dict[int, float]:
+def memory_by_node(path: str = _MAPS, longest_s: float = LONGEST_S) -> dict[int, float]:
     """MiB of private memory on each NUMA node, of as many mappings as ``longest_s`` seconds allow.
 
     Shared libraries and mapped files lie where whoever read them first wanted them, and are left out. Empty
