@@ -175,6 +175,7 @@ trainer(callbacks=Waits(Path("."))).search(
 """
 
 
+@pytest.mark.long
 def test_a_run_that_was_interrupted_goes_on_at_the_trials_last_epoch() -> None:
     command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[2])]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)

@@ -538,6 +538,7 @@ def test_a_search_goes_on_in_the_same_trainer_and_begins_anew_without_resume() -
     assert finished(trainer.search_summary()) == 1
 
 
+@pytest.mark.long
 def test_eight_processes_search_on_the_database_that_the_guide_sets_up(mariadb: Any, tmp_path: Path) -> None:
     search_8 = filled(PARALLEL, {"...": "**arguments"})
     run_script([READER, ARCHITECTURE, REST, TRAINER, ARGUMENTS, search_8], tmp_path, mariadb)

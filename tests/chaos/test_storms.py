@@ -32,7 +32,7 @@ def server() -> Any:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "seed", [pytest.param(n, marks=[pytest.mark.long] if n >= 2 else []) for n in range(30)]
+    "seed", [pytest.param(n, marks=[pytest.mark.long] if n >= 1 else []) for n in range(30)]
 )
 def test_exactly_500_trials_are_finished_and_each_lost_attempt_has_its_cause(
     seed: int, tmp_path: Path, server: MariaDB

@@ -50,6 +50,7 @@ def test_the_architecture_that_is_found_is_printed_with_what_it_is_worth(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_two_processes_search_architectures_and_complete_those_that_they_do_not_prune(tmp_path: Path) -> None:
     printed = example("architecture", "--n-trials", 12, "--n-parallels", 2, cwd=tmp_path)
     (file,) = tmp_path.glob("nano-hpo-runs/network/run-001/study.db")

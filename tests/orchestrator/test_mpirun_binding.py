@@ -87,7 +87,7 @@ def test_four_ranks_on_fewer_cores_are_refused_with_the_numbers_and_what_to_do(c
 @needs_mpich
 def test_four_ranks_of_mpich_on_one_core_are_refused_likewise(cli, tmp_path):
     done = start(cli, on_cores(hydra(4)), **mpich_environment(tmp_path))
-    assert done.returncode == 2, done.stderr
+    assert done.returncode != 0, done.stderr  # 2, or that of a rank that mpiexec has ended meanwhile
     assert " x 1 = 4 workers need 4 cores; they may use 1 (" in done.stderr
 
 
