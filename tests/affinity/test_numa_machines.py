@@ -22,6 +22,7 @@ MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
 MISSING += [] if (KERNEL / "vmlinuz").exists() else [str(KERNEL)]
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(platform.machine() != "x86_64", reason="QEMU: the machines are for x86-64"),
     pytest.mark.skipif(bool(MISSING), reason=f"QEMU: there is no {', '.join(MISSING)}"),
     pytest.mark.timeout(1500),
@@ -107,7 +108,6 @@ def home_of(slot: dict[str, Any]) -> str:
     return node
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("machine", "n", "pus", "nodes"),
     [
@@ -127,14 +127,12 @@ def test_each_slot_of_a_machine_has_its_cores_and_the_nearest_memory(
     assert "".join(map(home_of, slots)) == nodes
 
 
-@pytest.mark.long
 def test_memory_is_interleaved_where_that_is_asked_for() -> None:
     (slot,) = verified("2s4c2t", "-p", 1, "--mem-policy", "interleave")
     assert slot["memory_policy"] == "interleave"
     assert min(slot["memory_mib"].values()) > 0.3 * sum(slot["memory_mib"].values())
 
 
-@pytest.mark.long
 def test_memory_is_bound_where_that_is_asked_for() -> None:
     slots = verified("2s4c2t", "-p", 2, "--mem-policy", "bind")
     assert [slot["memory_policy"] for slot in slots] == ["bind", "bind"]
