@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -19,6 +20,7 @@ import pytest
 
 from orchestrator import StorageError, search
 from orchestrator.scratch import marker as marker_module
+from orchestrator.scratch import place
 from orchestrator.scratch.keeper import Keeper
 from orchestrator.scratch.marker import Marker
 from orchestrator.scratch.place import scratch_parent
@@ -299,3 +301,9 @@ def test_scratch_is_asked_for_or_needed(tmp_path, monkeypatch):
     monkeypatch.setenv("HERE", str(tmp_path))
     assert scratch_parent(tmp_path, None) is None
     assert scratch_parent(tmp_path, "$HERE/x") == tmp_path / "x"
+    near = tmp_path / "near"
+    monkeypatch.setattr(tempfile, "tempdir", str(near))
+    monkeypatch.setattr(place, "network_file_system", lambda path: None if path == near else "nfs4")
+    assert scratch_parent(tmp_path / "far", None) == near
+    monkeypatch.setattr(place, "network_file_system", lambda path: "nfs4")  # a node without a disk
+    assert scratch_parent(tmp_path / "far", None) is None
