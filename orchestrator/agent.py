@@ -29,10 +29,11 @@ from orchestrator.lending import is_lent
 from orchestrator.limits import Limits
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.post_mortem import OomWatch
-from orchestrator.progress import Snapshot, View
+from orchestrator.progress import View
 from orchestrator.run_handle import RunHandle
 from orchestrator.settlement import Settlement
 from orchestrator.slot_worker import SlotWorker
+from orchestrator.snapshot import Snapshot
 from orchestrator.stop import StopRequests
 from orchestrator.stopping import Ending, Stopping
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
@@ -60,6 +61,7 @@ class Agent:
         self._launch = launch
         self._spec = launch.spec
         self._objective = order.objective
+        self._host = this_process().host
         self._view = view
         self._stops = stops
         self._lends = lends
@@ -126,7 +128,14 @@ class Agent:
         run.free_the_dead(self._spec.max_retries)
         run.free_strangers()
         self._contact = Contact(
-            run, self._workers, self._tally, self._view, self._spec.max_retries, self._patience_s()
+            run,
+            self._workers,
+            self._tally,
+            self._view,
+            self._spec.max_retries,
+            self._patience_s(),
+            self._stopping.heed,
+            lambda: self._stopping.time_left_s,
         )
 
     def _patience_s(self) -> float:
@@ -159,6 +168,9 @@ class Agent:
         if self._stopping.ending is not None:
             return True
         assert self._run is not None
+        self._stopping.heed(self._run.asked_to_stop())
+        if self._stopping.ending is not None:
+            return True
         counts = self._run.attempts.counts(self._run.run_id)
         self._tally.finished = counts.get("ended", 0)
         if self._run.unclaimed() > 0 or self._run.attempts.has_given_back(self._run.run_id):
@@ -333,18 +345,21 @@ class Agent:
             self._view.close(self._snapshot() if self._run is not None else None)
 
     def _say_goodbye(self, run: RunHandle) -> None:
-        host = this_process().host
         held_up = self._throttling.problem()
         of_host = (held_up,) if held_up is not None else ()
-        slots = [asdict(worker.record(self._launch.rank.index, host, of_host)) for worker in self._workers]
+        slots = [
+            asdict(worker.record(self._launch.rank.index, self._host, of_host)) for worker in self._workers
+        ]
         run.runs.end_agent(run.agent_id, {"slots": slots})
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(
+            study=self._spec.study_name,
             total=self._spec.n_trials,
-            tally=self._tally,
-            running=tuple((w.slot.index, w.trial) for w in self._workers if w.trial is not None),
+            running=tuple(one for w in self._workers if (one := w.at_work(self._host)) is not None),
             starting=sum(w.is_running and w.trial is None for w in self._workers),
             n_slots=len(self._workers),
-            directions=self._spec.directions,
+            time_left_s=self._stopping.time_left_s,
+            several=self._launch.rank.size > 1,
+            **self._tally.numbers(),
         )

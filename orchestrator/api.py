@@ -15,7 +15,7 @@ from orchestrator.launching import launch_run
 from orchestrator.machine import checked_choices, most_parallels
 from orchestrator.objective import Objective, file_objective, name_of
 from orchestrator.origin import Origin, origin_of, require_same
-from orchestrator.progress import Silent, View, view_for_terminal
+from orchestrator.progress import Silent, View, view_for_people
 from orchestrator.ranks import this_rank
 from orchestrator.results import Draw
 from orchestrator.run import Outcome
@@ -242,7 +242,7 @@ def search(
     if origin is not None:
         require_same(origin, study_name, spec.directions)
     tools = tools_of(sampler, pruner, callbacks)
-    view: View = view_for_terminal() if progress else Silent()
+    view: View = view_for_people() if progress else Silent()
     stays_here = run_dir is None and (origin is None or origin.in_memory) and this_rank().size == 1
     stays_here = stays_here and not spec.has_limits and not choices.need_a_process
     if stays_here and spec.n_parallels == 1 and spec.storage_url is None and not isinstance(objective, str):

@@ -6,6 +6,7 @@ it: there is nobody to retry its trial.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import uuid
@@ -23,11 +24,12 @@ from orchestrator.host import this_process
 from orchestrator.objective import Objective
 from orchestrator.orders import WorkOrder
 from orchestrator.origin import MEMORY, Origin
-from orchestrator.progress import Snapshot, View
+from orchestrator.progress import View
 from orchestrator.records import PoolRecord, SlotRecord
 from orchestrator.run_handle import RunHandle
 from orchestrator.run_study import open_run_study
 from orchestrator.slot_worker import RunningTrial
+from orchestrator.snapshot import BusySlot, Snapshot, in_words
 from orchestrator.spec import RunSpec
 from orchestrator.sql.opening import open_database
 from orchestrator.stop import StopRequests
@@ -40,7 +42,7 @@ from orchestrator.summary import Summary
 from orchestrator.tally import Tally
 from orchestrator.tools import Tools
 from orchestrator.trial_loop import TrialOutcome, run_trials
-from orchestrator.walltime import Walltime
+from orchestrator.walltime import Walltime, seconds_until
 
 
 def search_here(
@@ -131,6 +133,8 @@ class _Following:
         self._view = view
         self._trial: RunningTrial | None = None
         self._busy_s = 0.0
+        self._host = this_process().host
+        self._cpus = format_list(read_allowance(read_topology()).pus)
 
     def may_go_on(self) -> bool:
         elapsed_s = time.monotonic() - self.tally.start_s
@@ -173,12 +177,13 @@ class _Following:
             self._trial.step, self._trial.value = step, value
         self._view.refresh(self.snapshot())
 
-    def told(self, number: int, outcome: TrialOutcome, objective_s: float) -> None:
+    def told(self, number: int, outcome: TrialOutcome, objective_s: float, params: Mapping[str, Any]) -> None:
         data = {
             "number": number,
             "state": outcome.state.name,
             "values": outcome.values,
             "error": outcome.error,
+            "params": in_words(params),
         }
         self._trial = None
         self._busy_s += objective_s
@@ -215,5 +220,21 @@ class _Following:
             self._view.note(f"Stopped after {self.tally.finished}{of} trials: {self.out_of_time}.")
 
     def snapshot(self) -> Snapshot:
-        running = [(0, self._trial)] if self._trial is not None else []
-        return Snapshot(self._spec.n_trials, self.tally, running, 0, 1, self._spec.directions)
+        return Snapshot(
+            study=self._spec.study_name,
+            total=self._spec.n_trials,
+            running=[self._at_work()] if self._trial is not None else [],
+            starting=0,
+            n_slots=1,
+            time_left_s=self._time_left_s(),
+            **self.tally.numbers(),
+        )
+
+    def _at_work(self) -> BusySlot:
+        assert self._trial is not None
+        trial = self._trial
+        return BusySlot(0, self._host, self._cpus, trial.number, trial.step, trial.value, trial.ran_s)
+
+    def _time_left_s(self) -> float | None:
+        timeout_s = math.inf if self._spec.timeout_s is None else self._spec.timeout_s
+        return seconds_until(self.tally.start_s + timeout_s, self.walltime.release_at_s)

@@ -21,7 +21,7 @@ class RunRecord:
     spec: dict[str, Any]  # the run's settings as JSON, never with a password in it
     n_trials: int | None  # the budget; None: limited by time alone
     claimed: int  # tickets handed out so far
-    state: str  # "running", "finished", "stopped" or "failed"
+    state: str  # "running", "stopping" (somebody has asked for it), "finished", "stopped" or "failed"
     reason: str | None  # why it stopped or failed, for people
     start: datetime
     end: datetime | None

@@ -28,7 +28,7 @@ from orchestrator.sql.failures import is_passing, said
 from orchestrator.sql.opening import open_database
 from orchestrator.stop import StopRequests
 from orchestrator.stopping import Ending
-from orchestrator.storage.runs import FINISHED, RUNNING
+from orchestrator.storage.runs import FINISHED, UNENDED
 from orchestrator.storage_url import masked, relay_file, sqlite_url
 from orchestrator.summarise import summarise
 from orchestrator.summary import Summary
@@ -161,7 +161,7 @@ def _await_end(launch: Launch, run: RunHandle, ending: Ending, stops: StopReques
     """
     wait_s = (_HURRY_S if ending.is_out_of_time else _END_S) if launch.rank.size > 1 else 0.0
     deadline = time.monotonic() + wait_s
-    while stops.count == 0 and time.monotonic() < deadline and run.stored().record.state == RUNNING:
+    while stops.count == 0 and time.monotonic() < deadline and run.stored().record.state in UNENDED:
         time.sleep(_LOOK_S)
 
 

@@ -10,11 +10,11 @@ from optuna.study import StudyDirection
 
 from orchestrator.causes import Cause
 from orchestrator.errors import RunFailed
+from orchestrator.snapshot import Best, in_words
 from orchestrator.sql.database import Database
 from orchestrator.storage.attempts import AttemptTable, Loss
-from orchestrator.storage.runs import RUNNING, RunTable, StoredAgent, StoredRun
+from orchestrator.storage.runs import RUNNING, UNENDED, RunTable, StoredAgent, StoredRun
 from orchestrator.storage.study_storage import StudyStorage
-from orchestrator.tally import Best
 from orchestrator.watch import Watch
 
 
@@ -53,6 +53,10 @@ class RunHandle:
         n_trials = stored.record.n_trials
         return math.inf if n_trials is None else n_trials - stored.record.claimed
 
+    def asked_to_stop(self) -> str | None:
+        """Why the run is to end, if somebody has asked for it."""
+        return self.runs.asked_to_stop(self.run_id)
+
     def stored(self) -> StoredRun:
         """The run as it is in the database; ``RunFailed`` when somebody has deleted it with its study."""
         self.current_name()
@@ -83,7 +87,7 @@ class RunHandle:
         except ValueError:  # none is complete
             return None, minimize
         assert trial.value is not None
-        return Best(trial.number, trial.value), minimize
+        return Best(trial.number, trial.value, in_words(trial.params)), minimize
 
     def others_alive(self) -> bool | None:
         """Whether another agent of the run takes part; None while that is not known.
@@ -117,7 +121,7 @@ class RunHandle:
         """
         for other in self.runs.of_study(self.study_id):
             run_id = other.record.run_id
-            if run_id == self.run_id or other.record.state != RUNNING:
+            if run_id == self.run_id or other.record.state not in UNENDED:
                 continue
             dead = {a.agent_id: a for a in self.runs.agents_of(run_id) if _died_here(a)}
             for agent_id, token, trial_id in self.attempts.open_attempts(run_id):

@@ -63,7 +63,7 @@ class Settlement:
     def _give_back(self, worker: SlotWorker, left: OpenAttempt, loss: Loss) -> None:
         max_retries = self.launch.spec.max_retries
         happened = self.run.attempts.give_back(left.token, left.trial_id, loss, max_retries)
-        self.tally.lost(happened, str(loss))
+        self.tally.lost(happened, str(loss), str(loss.cause))
         if happened == "failed":
             worker.deaths = 0  # the run goes on: that was the trial's fault, and not the slot's
             self.view.note(f"Trial {left.number} is failed for good: {loss}.")

@@ -26,6 +26,7 @@ from orchestrator.channel import Channel, Message, open_wire
 from orchestrator.meter import peak_rss_mib, rss_mib, used_seconds
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.records import PoolRecord, SlotRecord
+from orchestrator.snapshot import BusySlot
 
 MODULE = "orchestrator.worker"
 _SOON = 2  # deaths in a row after which a new worker starts at once
@@ -259,6 +260,14 @@ class SlotWorker:
         self.deaths += 1
         pause_s = 0.0 if self.deaths <= _SOON else min(0.1 * 2**self.deaths, 2.0)
         self.retry_at_s = time.monotonic() + pause_s
+
+    def at_work(self, host: str) -> BusySlot | None:
+        """The slot as a view shows it; None when its worker is at no trial."""
+        if self.trial is None:
+            return None
+        trial, cpus = self.trial, format_list(self.slot.pus)
+        age_s = time.monotonic() - trial.since_s
+        return BusySlot(self.slot.index, host, cpus, trial.number, trial.step, trial.value, age_s)
 
     def last_words(self) -> str:
         """The last line of the slot's log."""

@@ -13,7 +13,7 @@ from orchestrator.slot_worker import SlotWorker
 from orchestrator.spec import RunSpec
 from orchestrator.stop import StopRequests
 from orchestrator.storage.runs import FINISHED, STOPPED
-from orchestrator.walltime import Walltime
+from orchestrator.walltime import Walltime, seconds_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,13 @@ class Ending:
     """How this agent's part ended: the run's state as seen from here, and why, for people.
 
     ``is_out_of_time``: because its allocation, or its walltime, ends; the same command goes on.
+    ``is_asked_for``: because somebody has asked for it elsewhere (``nano-hpo stop``).
     """
 
     state: str
     reason: str | None = None
     is_out_of_time: bool = False
+    is_asked_for: bool = False
 
 
 class Stopping:
@@ -62,6 +64,11 @@ class Stopping:
         ending = self.ending or Ending(FINISHED)
         return replace(ending, is_out_of_time=ending.is_out_of_time and not self._stops.is_ordered)
 
+    @property
+    def time_left_s(self) -> float | None:
+        """Until the launch's timeout, or until running trials are released for the end of the allocation."""
+        return seconds_until(self._deadline_s, self._walltime.release_at_s)
+
     def stop(self, ending: Ending) -> None:
         """Begin no further trial; running ones may finish within the grace."""
         if self.ending is not None:
@@ -86,6 +93,14 @@ class Stopping:
             self._hurry(why, min(until_s, self._walltime.release_at_s))
         if self._stops.count >= 2:
             self._grace_until_s = time.monotonic()
+
+    def heed(self, reason: str | None) -> None:
+        """Somebody has asked the whole run to end, which is as a first signal; None: nobody has."""
+        if reason is None or self.hurried is not None:
+            return
+        self._view.note(f"Stopping: {reason}; running trials have {self._spec.grace_s:g} s.")
+        self.stop(Ending(STOPPED, reason, is_asked_for=True))
+        self._hurry(Verdict(Cause.INTERRUPTED, reason), time.monotonic() + self._spec.grace_s)
 
     def _mind_the_end(self) -> None:
         """Of the allocation: before it, running trials are told as by a first signal."""

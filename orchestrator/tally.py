@@ -8,15 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.causes import Cause
+from orchestrator.snapshot import Best
+
 _ALIKE = 5  # so many first trials failing with one kind of error end the run
-
-
-@dataclass(frozen=True, slots=True)
-class Best:
-    """The best value so far of a study with one objective, and the number of its trial."""
-
-    number: int
-    value: float
+_IMPROVEMENTS = 500  # that are kept for the curve
 
 
 @dataclass(slots=True)
@@ -27,7 +23,9 @@ class Tally:
     before: int = 0  # finished by earlier launches of the run
     states: Counter[str] = field(default_factory=Counter)
     lost_attempts: int = 0
+    causes: Counter[str] = field(default_factory=Counter)  # of failed and of lost attempts
     best: Best | None = None
+    curve: list[tuple[int, float]] = field(default_factory=list)  # trials finished, best value by then
     minimize: bool = True
     start_s: float = field(default_factory=time.monotonic)
     first_errors: list[str] = field(default_factory=list)
@@ -35,7 +33,8 @@ class Tally:
     def begin(self, finished: int, best: tuple[Best | None, bool]) -> None:
         """The run was joined with so many trials finished."""
         self.finished = self.before = finished
-        self.best, self.minimize = best
+        self.minimize = best[1]
+        self.saw_best(best[0])
         self.start_s = time.monotonic()
 
     def told(self, data: Mapping[str, Any]) -> None:
@@ -43,18 +42,29 @@ class Tally:
         self.finished += 1
         self.states[data["state"]] += 1
         self._note_error(data["error"])
+        self.causes[str(Cause.RAISED)] += bool(data["error"])
         values = data["values"]
-        if data["state"] == "COMPLETE" and len(values) == 1 and self._is_better(values[0]):
-            self.best = Best(data["number"], values[0])
+        if data["state"] == "COMPLETE" and len(values) == 1:
+            self.saw_best(Best(data["number"], values[0], data.get("params", {})))
+
+    def saw_best(self, one: Best | None) -> None:
+        """There is such a trial; it may be better than the best known."""
+        if one is None or not self._is_better(one.value):
+            return
+        self.best = one
+        self.curve.append((self.finished, one.value))
+        if len(self.curve) > _IMPROVEMENTS:
+            del self.curve[1::2]
 
     def _is_better(self, value: float) -> bool:
         if self.best is None:
             return True
         return value < self.best.value if self.minimize else value > self.best.value
 
-    def lost(self, happened: str, why: str) -> None:
+    def lost(self, happened: str, why: str, cause: str) -> None:
         """A worker died with a trial, which was "returned" or "failed" for good."""
         self.lost_attempts += 1
+        self.causes[cause] += 1
         if happened == "failed":
             self.finished += 1
             self.states["FAIL"] += 1
@@ -70,6 +80,18 @@ class Tally:
         if len(self.first_errors) < _ALIKE or len(kinds) != 1 or "" in kinds:
             return None
         return f"{_ALIKE} trials all failed alike ({self.first_errors[0][:300]})"
+
+    def numbers(self) -> dict[str, Any]:
+        """What a ``Snapshot`` takes from here."""
+        return {
+            "finished": self.finished,
+            "states": self.states,
+            "best": self.best,
+            "rate_per_s": self.rate_per_s,
+            "causes": self.causes,
+            "lost_attempts": self.lost_attempts,
+            "curve": self.curve,
+        }
 
     @property
     def rate_per_s(self) -> float | None:

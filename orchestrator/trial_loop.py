@@ -64,7 +64,7 @@ class Events(Protocol):
     def dropped(self) -> None:
         """The trial is another worker's by now: what came out here is dropped."""
 
-    def told(self, number: int, outcome: TrialOutcome, objective_s: float) -> None:
+    def told(self, number: int, outcome: TrialOutcome, objective_s: float, params: Mapping[str, Any]) -> None:
         """The trial is finished and stored."""
 
     def noted(self, text: str) -> None:
@@ -125,7 +125,7 @@ def run_one(
             outcome = _tell(study, storage, trial, outcome)
         if told_itself or not storage.has_ended(trial._trial_id):
             outcome = _outcome_that_counts(storage, trial)
-        events.told(trial.number, outcome, objective_s)
+        events.told(trial.number, outcome, objective_s, own.trial.params)
         return True
     except StaleAttempt:
         log.warning("Trial %d was given to another worker meanwhile; this result is dropped.", trial.number)

@@ -21,6 +21,12 @@ _MARGIN = 1 / 6  # of the time there was, if that is less
 _GRACE = 1 / 4  # of the time there was: running trials get no more than that, whatever the grace is
 
 
+def seconds_until(*moments_s: float) -> float | None:
+    """From now to the first of some moments (``time.monotonic()``); None when all are infinitely far."""
+    first_s = min(moments_s)
+    return None if first_s == math.inf else max(0.0, first_s - monotonic())
+
+
 class Walltime:
     """Of one launch: when its allocation ends, and which trials still fit in. Nothing here waits."""
 

@@ -27,6 +27,7 @@ from orchestrator.meter import cpu_seconds
 from orchestrator.objective import Objective
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.post_mortem import STORAGE_FAILED
+from orchestrator.snapshot import in_words
 from orchestrator.sql.failures import is_storage_failure
 from orchestrator.storage.claims import Claim
 from orchestrator.strays import Strays
@@ -199,7 +200,7 @@ class _Telling:
     def reported(self, number: int, step: int, value: float) -> None:
         self._wire.send("reported", number=number, step=step, value=value)
 
-    def told(self, number: int, outcome: TrialOutcome, objective_s: float) -> None:
+    def told(self, number: int, outcome: TrialOutcome, objective_s: float, params: Mapping[str, Any]) -> None:
         self._wire.send(
             "told",
             number=number,
@@ -207,6 +208,7 @@ class _Telling:
             values=outcome.values,
             error=outcome.error,
             objective_s=objective_s,
+            params=in_words(params),
         )
         if not self._has_told:  # the objective has loaded its libraries by now
             self.observed()

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from orchestrator.carry.content import Row, RunPart, TrialPart
 from orchestrator.causes import Cause
 from orchestrator.storage.attempts import CAUSE, RUNG
-from orchestrator.storage.runs import RUNNING, STOPPED
+from orchestrator.storage.runs import STOPPED, UNENDED
 
 Running = Literal["wait", "fail"]  # what becomes of trials that were at work
 _CUT_OFF = "running when the study was read"
@@ -69,7 +69,7 @@ def _closed(rows: Iterable[Row], state: str, cause: str, taken: datetime) -> tup
 def landed_run(part: RunPart, taken: datetime) -> RunPart:
     """The run as it is written: stopped if it was at work, and its agents gone."""
     changed: dict[str, Any] = {}
-    if part.run["state"] == RUNNING:
+    if part.run["state"] in UNENDED:
         changed = {"state": STOPPED, "reason": _CUT_OFF, "end_s": _seconds(taken)}
     gone = tuple({**row, "end_s": row["end_s"] or _seconds(taken)} for row in part.agents)
     return RunPart({**part.run, **changed}, gone)

@@ -12,7 +12,21 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from orchestrator.cli import db, doctor, init, jobs, measuring, options, studies, submit, trials
+from orchestrator.cli import (
+    best,
+    db,
+    doctor,
+    enqueue,
+    init,
+    jobs,
+    measuring,
+    options,
+    status,
+    stop,
+    studies,
+    submit,
+    trials,
+)
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -114,7 +128,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (options.add_run, options.add_report, options.add_topology, options.add_bind, db.add_db):
         add(verbs)
+    status.add_status(verbs)
     trials.add_trials(verbs)
+    best.add_best(verbs)
+    enqueue.add_enqueue(verbs)
+    stop.add_stop(verbs)
     studies.add_verbs(verbs)
     doctor.add_doctor(verbs)
     submit.add_submit(verbs)

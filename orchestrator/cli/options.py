@@ -32,6 +32,19 @@ exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped by Ctrl-C, SIGTER
 75 out of time (walltime, SIGUSR1): the same command goes on"""
 
 
+STUDY_HELP = (
+    "the study's name; 'last' is the one in which something happened last; may be left out when there is "
+    "only one"
+)
+FOLDER_HELP = f"{STORAGE_HELP}; else that of the last run that was begun in this folder"
+
+
+def add_study(parser: Any) -> None:
+    """Which stored study a verb is about."""
+    parser.add_argument("--storage", metavar="URL", help=FOLDER_HELP)
+    parser.add_argument("--study-name", "--study", metavar="NAME", help=STUDY_HELP)
+
+
 def add_run(subparsers: Any) -> None:
     """``nano-hpo run``."""
     parser = subparsers.add_parser(
@@ -249,8 +262,7 @@ def add_report(subparsers: Any) -> None:
         help="rebuild summary, plots and report of a study",
         description="Read a study from its storage alone and write summary, tables, plots and the report.",
     )
-    parser.add_argument("--storage", metavar="URL", help=STORAGE_HELP)
-    parser.add_argument("--study-name", metavar="NAME", help="may be left out when there is only one")
+    add_study(parser)
     parser.add_argument(
         "--run-dir", type=Path, metavar="DIR", help="where to write (default ./nano-hpo-report/STUDY)"
     )

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from rich.cells import cell_len
 
 from orchestrator.storage.overview import RunOverview, StudyOverview
-from orchestrator.storage.runs import FINISHED, RUNNING
+from orchestrator.storage.runs import FINISHED, UNENDED
 from orchestrator.storage.stored_trial import local
 
 _SHORT = {StudyDirection.MINIMIZE: "min", StudyDirection.MAXIMIZE: "max", StudyDirection.NOT_SET: "?"}
@@ -70,7 +70,7 @@ def _runs(some: Sequence[RunOverview], at_work: Collection[str]) -> str:
 
 
 def _said_state(run: RunOverview, at_work: Collection[str]) -> str:
-    return "cut off" if run.state == RUNNING and run.run_id not in at_work else run.state
+    return "cut off" if run.state in UNENDED and run.run_id not in at_work else run.state
 
 
 def on_one_line(name: str) -> str:

@@ -40,7 +40,7 @@ def _overview(url: str) -> tuple[list[StudyOverview], set[str]]:
     from orchestrator.at_work import agents_at_work
     from orchestrator.sql.opening import study_names
     from orchestrator.storage.overview import overview
-    from orchestrator.storage.runs import RUNNING
+    from orchestrator.storage.runs import UNENDED
 
     require_file(url)
     if not study_names(url):  # there may be no table to read
@@ -48,7 +48,7 @@ def _overview(url: str) -> tuple[list[StudyOverview], set[str]]:
     with opened(url) as database:
         keeps_runs = database.keeps_runs()
         found = database.read(lambda c: overview(c, keeps_runs))
-        running = [run.run_id for study in found for run in study.runs if run.state == RUNNING]
+        running = [run.run_id for study in found for run in study.runs if run.state in UNENDED]
         return found, {agent.run_id for agent in agents_at_work(database, running)}
 
 

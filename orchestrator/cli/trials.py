@@ -6,14 +6,25 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.columns import columns
-from orchestrator.cli.options import STORAGE_HELP
+from orchestrator.cli.options import add_study
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from optuna.trial import FrozenTrial
 
+    from orchestrator.cli.selection import Selection
+    from orchestrator.sql.database import Database
     from orchestrator.summary import Summary
 
-_JSON_HELP = """\
+_EPILOG = """\
+examples:
+  nano-hpo trials                              # of the last run of this folder
+  nano-hpo trials last
+  nano-hpo trials --top 10 --storage mysql://user@host/db --study-name s
+  nano-hpo trials --failed
+  nano-hpo trials --state running,waiting
+
 --json prints a list: of trials with "number", "state", "values", "params", "duration_s", "attempts" (how
 often it was tried) and "cause" (why it failed); with --failed of attempts with "trial", "attempt",
 "trial_state", "cause", "detail", "host", "rank", "slot", "cpus", "pid", "start", "end", "exit_status",
@@ -34,11 +45,18 @@ def add_trials(subparsers: Any) -> None:
         help="list the trials of a study, or what went wrong",
         description="List the trials of a study; with --failed every attempt that failed or was lost, with "
         "its cause,\nwhere it ran, and in which log of the run directory its traceback is.",
-        epilog=_JSON_HELP,
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--storage", metavar="URL", help=STORAGE_HELP)
-    parser.add_argument("--study-name", metavar="NAME", help="may be left out when there is only one")
+    parser.add_argument("which", nargs="*", metavar="WHICH", help="numbers, as 12 or 3-7, or 'last'")
+    add_study(parser)
+    parser.add_argument(
+        "--state",
+        metavar="STATE[,…]",
+        help="complete, pruned, failed, running or waiting, or several of them with commas",
+    )
+    parser.add_argument("--top", type=int, metavar="K", help="the K best, the best first")
+    parser.add_argument("--last", type=int, metavar="N", help="the N newest")
     parser.add_argument("--failed", action="store_true", help="attempts that failed or were lost")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=list_trials)
@@ -46,37 +64,47 @@ def add_trials(subparsers: Any) -> None:
 
 def list_trials(options: argparse.Namespace) -> int:
     """Read the study, print the table; 0 also when there is nothing to list."""
-    from orchestrator.results import dumps
+    from orchestrator.cli.selection import Selection
     from orchestrator.stored import open_stored
-    from orchestrator.summarise import summarise
 
+    selection = Selection.of(options)
     database, url, name = open_stored(options.storage, options.study_name)
     try:
-        summary = summarise(database, name, url)
-        if options.json:
-            print(dumps(_failures_json(summary) if options.failed else _trials_json(summary)))
+        if options.failed:
+            print(_said_failures(database, name, url, selection, options.json))
         else:
-            print(_failures(summary) if options.failed else _trials(summary))
+            print(_said_trials(database, name, selection, options.json))
     finally:
         database.close()
     return 0
 
 
-def _trials_json(summary: Summary) -> list[dict[str, Any]]:
+def _said_trials(database: Database, name: str, selection: Selection, as_json: bool) -> str:
+    from orchestrator.chosen_trials import measured_s, tries
+    from orchestrator.results import dumps
+    from orchestrator.storage.study_storage import StudyStorage
+
+    found = selection.read(database, StudyStorage(database).get_study_id_from_name(name))
+    ids = [trial._trial_id for trial in found]
+    exact_s, attempts = measured_s(database, ids), tries(database, ids)
+    return dumps(_trials_json(found, exact_s, attempts)) if as_json else _trials(found, exact_s, attempts)
+
+
+def _trials_json(
+    found: Sequence[FrozenTrial], exact_s: Mapping[int, float], attempts: Mapping[int, int]
+) -> list[dict[str, Any]]:
     from orchestrator.summary import trial_json
 
-    exact_s, tries = summary.objective_seconds(), summary.tries()
-    found = []
-    for trial in summary.trials:
+    rows = []
+    for trial in found:
         known = trial_json(trial, exact_s.get(trial.number))
-        found.append({**known, "attempts": tries[trial.number], "cause": _cause(trial)})
-    return found
+        rows.append({**known, "attempts": attempts.get(trial.number, 0), "cause": _cause(trial)})
+    return rows
 
 
-def _trials(summary: Summary) -> str:
+def _trials(found: Sequence[FrozenTrial], exact_s: Mapping[int, float], attempts: Mapping[int, int]) -> str:
     from orchestrator.report import duration
 
-    exact_s, tries = summary.objective_seconds(), summary.tries()
     rows = [("trial", "state", "value", "took", "attempts", "cause of failure")]
     rows += [
         (
@@ -84,18 +112,28 @@ def _trials(summary: Summary) -> str:
             trial.state.name.lower(),
             ", ".join(f"{value:.6g}" for value in trial.values or ()) or "-",
             duration(trial, exact_s.get(trial.number)),
-            str(tries[trial.number]),
+            str(attempts.get(trial.number, 0)),
             _cause(trial) or "",
         )
-        for trial in summary.trials
+        for trial in found
     ]
-    return columns(rows) if len(rows) > 1 else "The study has no trials."
+    return columns(rows) if found else "There are no such trials."
+
+
+def _said_failures(database: Database, name: str, url: str, selection: Selection, as_json: bool) -> str:
+    from orchestrator.results import dumps
+    from orchestrator.summarise import summarise
+
+    summary = summarise(database, name, url)
+    if as_json:
+        return dumps([row for row in _failures_json(summary) if selection.has(row["trial"])])
+    return _failures(summary, selection)
 
 
 def _cause(trial: FrozenTrial) -> str | None:
     from orchestrator.storage.attempts import CAUSE
 
-    return trial.system_attrs.get(CAUSE)
+    return trial.system_attrs.get(CAUSE) if trial.state.name == "FAIL" else None
 
 
 def _failures_json(summary: Summary) -> list[dict[str, Any]]:
@@ -131,7 +169,7 @@ def _failures_json(summary: Summary) -> list[dict[str, Any]]:
     ]
 
 
-def _failures(summary: Summary) -> str:
+def _failures(summary: Summary, selection: Selection) -> str:
     rows = [("trial", "attempt", "trial is", "where", "exit", "peak MiB", "CPU s", "log", "cause")]
     rows += [
         (
@@ -146,8 +184,9 @@ def _failures(summary: Summary) -> str:
             one.why,
         )
         for one in summary.failures()
+        if selection.has(one.trial_number)
     ]
-    for trial in summary.unexplained():
+    for trial in filter(lambda trial: selection.has(trial.number), summary.unexplained()):
         rows.append((str(trial.number), "-", "fail", *"-----", _cause(trial) or "not known: it was not ours"))
     return columns(rows) if len(rows) > 1 else "No attempt has failed or was lost."
 

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> int:
     """``nano-hpo run``: search; 0 when the budget is spent, 1 when the run failed, else why it was stopped.
 
-    130: somebody did so. 75 (EX_TEMPFAIL of sysexits.h): its time is over, and the same command goes on. A
-    run whose trials all failed has failed too.
+    130: somebody did so, here or by ``nano-hpo stop``. 75 (EX_TEMPFAIL of sysexits.h): its time is over, and
+    the same command goes on. A run whose trials all failed has failed too.
     """
     from orchestrator.cli.text import print_outcome
     from orchestrator.launching import launch_run
-    from orchestrator.progress import Silent, view_for_terminal
+    from orchestrator.progress import Silent, view_for_people
 
     objective = _objective(options)
     spec = _spec(options, objective)
-    view = Silent() if options.quiet else view_for_terminal()
+    view = Silent() if options.quiet else view_for_people()
     outcome = launch_run(
         spec, objective, {}, view, options.run_dir, options.run_id, draw=options.draw, owns=True
     )
@@ -46,7 +46,7 @@ def _exit_code(outcome: Outcome) -> int:
         return 1 if outcome.summary is not None and outcome.summary.only_failures else 0
     if outcome.ending.is_out_of_time:
         return 75
-    if outcome.signals:
+    if outcome.signals or outcome.ending.is_asked_for:
         return 130
     return 1 if outcome.ending.state == FAILED else 0
 
@@ -111,9 +111,9 @@ def _spec(options: argparse.Namespace, objective: str | CommandObjective) -> Run
         server=server_for(storage_url, options.server),
         directions=tuple(options.direction or ("minimize",)),
         sampler=options.sampler,
-        sampler_args=_arguments(options.sampler_arg, "--sampler-arg"),
+        sampler_args=named_values(options.sampler_arg, "--sampler-arg"),
         pruner=options.pruner,
-        pruner_args=_arguments(options.pruner_arg, "--pruner-arg"),
+        pruner_args=named_values(options.pruner_arg, "--pruner-arg"),
         seed=options.seed,
         resume=options.resume,
         choices=choices,
@@ -170,7 +170,7 @@ def _width(options: argparse.Namespace, choices: Choices) -> int:
 _WORDS = {"True": True, "False": False, "None": None}  # as people type them who write Python
 
 
-def _arguments(pairs: list[str], option: str) -> dict[str, Any]:
+def named_values(pairs: list[str], option: str) -> dict[str, Any]:
     """``KEY=VALUE`` words; a value that is neither JSON nor True, False or None is a string."""
     from orchestrator.errors import SpecError
 

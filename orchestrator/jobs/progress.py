@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import closing
 from pathlib import Path
@@ -11,14 +10,15 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy import exc
 
 from orchestrator.errors import UserError
+from orchestrator.here import embedded_url
 from orchestrator.jobs.record import JobRecord
-from orchestrator.paths import RunPaths, numbered_runs, study_folder
+from orchestrator.paths import numbered_runs, study_folder
 from orchestrator.sql.database import Database
 from orchestrator.sql.opening import open_database, study_names
 from orchestrator.storage.attempts import AttemptTable
 from orchestrator.storage.runs import RunTable, StoredRun
 from orchestrator.storage.study_storage import StudyStorage
-from orchestrator.storage_url import ENVIRONMENT, checked, masked, sqlite_path, sqlite_url
+from orchestrator.storage_url import ENVIRONMENT, checked, masked, sqlite_path
 
 
 def trials_done(record: JobRecord, folder: Path) -> int | None:
@@ -68,8 +68,7 @@ def _embedded(record: JobRecord, folder: Path) -> str | None:
         if not runs:
             return None
         root = runs[-1]
-    embedded = json.loads(RunPaths(root).spec.read_text(encoding="utf-8")).get("embedded")
-    return sqlite_url(root / embedded) if embedded else None
+    return embedded_url(root)
 
 
 def _is_there(url: str) -> bool:

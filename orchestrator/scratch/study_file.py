@@ -36,7 +36,7 @@ class StudyFile:
         self.file = folder / home.name
         self._shared = SharedFolder(folder, is_private=True)
         self._copier = Copier(self.file, home)
-        self._marker = _marker_of(home)
+        self._marker = marker_of(home)
         self._keeper: Keeper | None = None
         self.is_lent = False
         self.notes = [f"The study is at work in {self.file}, on this node; {home} gets a copy every minute."]
@@ -111,7 +111,7 @@ def at_work(url: str, scratch: str | None) -> str:
 
 
 def _opened(home: Path, parent: Path) -> StudyFile:
-    marker = _marker_of(home)
+    marker = marker_of(home)
     marker.require_nobody_elsewhere(log.warning)
     folder = node_folder("study", home, parent)
     found = marker.read()
@@ -134,7 +134,8 @@ def _opened(home: Path, parent: Path) -> StudyFile:
     return opened
 
 
-def _marker_of(home: Path) -> Marker:
+def marker_of(home: Path) -> Marker:
+    """What says which node is at work on a file of a run directory."""
     return Marker(home.with_name(f".{home.name}.at-work"))
 
 

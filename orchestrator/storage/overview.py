@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from optuna.study import StudyDirection
@@ -23,7 +24,7 @@ class RunOverview:
 
     run_id: str
     owner: str
-    state: str  # "running", "finished", "stopped" or "failed", as written: its agents may have died
+    state: str  # as in RunRecord, and as written: its agents may have died
     n_trials: int | None  # the budget; None: limited by time alone
     claimed: int  # tickets handed out so far
 
@@ -47,28 +48,37 @@ class StudyOverview:
         return sum(self.counts.values())
 
 
-def overview(c: sa.Connection, keeps_runs: bool) -> list[StudyOverview]:
-    """Every study, in the order in which they were made; ``keeps_runs`` off: there are no tables of ours."""
+def overview(c: sa.Connection, keeps_runs: bool, only: int | None = None) -> list[StudyOverview]:
+    """Every study, in the order in which they were made; ``keeps_runs`` off: there are no tables of ours.
+
+    ``only``: that one alone, by its id.
+    """
     query = sa.select(studies.c.study_id, studies.c.study_name).order_by(studies.c.study_id)
-    found = {row.study_id: StudyOverview(row.study_id, row.study_name) for row in c.execute(query)}
-    _add_directions(c, found)
-    _add_counts(c, found)
-    _add_best_values(c, found)
+    rows = c.execute(_of(query, studies, only))
+    found = {row.study_id: StudyOverview(row.study_id, row.study_name) for row in rows}
+    _add_directions(c, found, only)
+    _add_counts(c, found, only)
+    _add_best_values(c, found, only)
     if keeps_runs:
-        _add_runs(c, found)
+        _add_runs(c, found, only)
     return list(found.values())
 
 
-def _add_directions(c: sa.Connection, found: dict[int, StudyOverview]) -> None:
+def _of(query: sa.Select[Any], table: sa.Table, only: int | None) -> sa.Select[Any]:
+    return query if only is None else query.where(table.c.study_id == only)
+
+
+def _add_directions(c: sa.Connection, found: dict[int, StudyOverview], only: int | None) -> None:
     table = study_directions.c
-    for row in c.execute(sa.select(table.study_id, table.direction).order_by(table.objective)):
+    query = sa.select(table.study_id, table.direction).order_by(table.objective)
+    for row in c.execute(_of(query, study_directions, only)):
         found[row.study_id].directions.append(row.direction)
 
 
-def _add_counts(c: sa.Connection, found: dict[int, StudyOverview]) -> None:
+def _add_counts(c: sa.Connection, found: dict[int, StudyOverview], only: int | None) -> None:
     start, complete = trials.c.datetime_start, trials.c.datetime_complete
     ends = (sa.func.min(start), sa.func.max(start), sa.func.max(complete))
-    grouped = sa.select(trials.c.study_id, trials.c.state, sa.func.count(), *ends)
+    grouped = _of(sa.select(trials.c.study_id, trials.c.state, sa.func.count(), *ends), trials, only)
     for study_id, state, n, first, *last in c.execute(grouped.group_by(trials.c.study_id, trials.c.state)):
         study = found[study_id]
         study.counts[state] = n
@@ -76,7 +86,7 @@ def _add_counts(c: sa.Connection, found: dict[int, StudyOverview]) -> None:
         study.last = max(filter(None, (study.last, *last)), default=None)
 
 
-def _add_best_values(c: sa.Connection, found: dict[int, StudyOverview]) -> None:
+def _add_best_values(c: sa.Connection, found: dict[int, StudyOverview], only: int | None) -> None:
     value, kind = trial_values.c.value, trial_values.c.value_type
     grouped = (
         sa.select(trials.c.study_id, kind, sa.func.min(value), sa.func.max(value))
@@ -85,7 +95,7 @@ def _add_best_values(c: sa.Connection, found: dict[int, StudyOverview]) -> None:
         .group_by(trials.c.study_id, kind)
     )
     candidates: dict[int, list[float]] = defaultdict(list)
-    for study_id, kind_, *ends in c.execute(grouped):
+    for study_id, kind_, *ends in c.execute(_of(grouped, trials, only)):
         candidates[study_id] += [number_of(end, kind_) for end in ends]
     for study_id, values in candidates.items():
         study = found[study_id]
@@ -93,8 +103,9 @@ def _add_best_values(c: sa.Connection, found: dict[int, StudyOverview]) -> None:
             study.best_value = (max if study.directions[0] is StudyDirection.MAXIMIZE else min)(values)
 
 
-def _add_runs(c: sa.Connection, found: dict[int, StudyOverview]) -> None:
+def _add_runs(c: sa.Connection, found: dict[int, StudyOverview], only: int | None) -> None:
     columns = (runs.c.run_id, runs.c.owner, runs.c.state, runs.c.n_trials, runs.c.claimed)
-    for study_id, *run in c.execute(sa.select(runs.c.study_id, *columns).order_by(runs.c.start_s)):
+    query = sa.select(runs.c.study_id, *columns).order_by(runs.c.start_s)
+    for study_id, *run in c.execute(_of(query, runs, only)):
         if study_id in found:  # else plain Optuna has deleted the study
             found[study_id].runs.append(RunOverview(*run))

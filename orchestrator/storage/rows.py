@@ -198,8 +198,8 @@ def write_while_running(
     return upsert_while(c, RUNNING_ATTEMPT, {"token": token}, table, rows, key, keep)
 
 
-def best_trial(study_id: int, direction: StudyDirection) -> sa.Select[Any]:
-    """The id of the best complete trial of a study with one objective, of equally good ones the earliest."""
+def best_trials(study_id: int, direction: StudyDirection, n: int = 1) -> sa.Select[Any]:
+    """The ids of the ``n`` best complete trials of a study, by its first objective; equally good: by age."""
     kind = trial_values.c.value_type
     rank = sa.case((kind == "INF_NEG", -1), (kind == "INF_POS", 1), else_=0)
     order = sa.desc if direction is StudyDirection.MAXIMIZE else sa.asc
@@ -213,5 +213,5 @@ def best_trial(study_id: int, direction: StudyDirection) -> sa.Select[Any]:
             trial_values.c.objective == 0,
         )
         .order_by(order(rank), order(trial_values.c.value), trials.c.trial_id)
-        .limit(1)
+        .limit(n)
     )

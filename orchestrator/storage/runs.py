@@ -23,6 +23,8 @@ from orchestrator.sql.upsert import upsert
 from orchestrator.storage.study_rows import insert_study
 
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
+STOPPING = "stopping"  # running, but somebody has asked it to end: no trial begins any more
+UNENDED = (RUNNING, STOPPING)
 STALE_AFTER_S = 60.0
 
 
@@ -50,6 +52,7 @@ class StoredAgent:
     ended: bool  # it said goodbye, or others took it for dead
     report: dict[str, Any] | None
     n_ranks: int = 1  # of its launch
+    left_s: float | None = None  # until its time is over; None: no end is known
     job: str | None = None  # of Slurm, which names it so
 
     @property
@@ -98,7 +101,7 @@ class RunTable:
         """
         row = {
             "run_id": run_id,
-            "owner": _user(),
+            "owner": user_name(),
             "spec": json.dumps({**spec.as_json(), "seed": seed}, default=repr),
             "spec_hash": spec.identity_hash(),
             "seed": seed,
@@ -142,15 +145,26 @@ class RunTable:
         """A stopped run goes on: its state is running again."""
         self._set(run_id, state=RUNNING, reason=None, end_s=None)
 
+    def ask_to_stop(self, run_id: str, reason: str) -> bool:
+        """Let no trial of a running run begin; its agents see it within seconds. False: it does not run."""
+        is_running = sa.and_(runs.c.run_id == run_id, runs.c.state == RUNNING)
+        change = sa.update(runs).where(is_running).values(state=STOPPING, reason=reason)
+        return self._database.write(lambda c: c.execute(change).rowcount) == 1
+
+    def asked_to_stop(self, run_id: str) -> str | None:
+        """Why the run is to end, if somebody has asked for it; one statement."""
+        query = sa.select(runs.c.reason).where(runs.c.run_id == run_id, runs.c.state == STOPPING)
+        return self._database.read(lambda c: c.execute(query).scalar())
+
     def end(self, run_id: str, state: str, reason: str | None) -> bool:
         """End a running run; of several callers, True for the one that did it.
 
         Repeated after a lost answer it knows its own end by its mark.
         """
         end = {"state": state, "reason": reason, "mark": uuid.uuid4().hex}
-        is_running = sa.and_(runs.c.run_id == run_id, runs.c.state == RUNNING)
+        is_unended = sa.and_(runs.c.run_id == run_id, runs.c.state.in_(UNENDED))
         mine = sa.and_(runs.c.run_id == run_id, runs.c.mark == end["mark"])
-        change = sa.update(runs).where(is_running).values(**end, end_s=database_now())
+        change = sa.update(runs).where(is_unended).values(**end, end_s=database_now())
 
         def work(c: sa.Connection, again: bool) -> bool:
             return c.execute(change).rowcount == 1 or (again and _is_there(c, mine))
@@ -187,10 +201,15 @@ class RunTable:
         # Its id is new: one that is there already was written by the same call, whose answer was lost.
         self._database.write(lambda c: upsert(c, agents, [row], ["agent_id"], keep=True))
 
-    def beat(self, agent_id: str) -> None:
-        """This agent lives: one statement. It undoes that others took the agent for dead."""
+    def beat(self, agent_id: str, left_s: float | None = None) -> None:
+        """This agent lives, and has so many seconds left. It undoes that others took the agent for dead.
+
+        One statement.
+        """
         mine = sa.and_(agents.c.agent_id == agent_id, agents.c.report.is_(None))
-        statement = sa.update(agents).where(mine).values(heartbeat_s=database_now(), end_s=None)
+        until_s = None if left_s is None else database_now() + left_s
+        alive = {"heartbeat_s": database_now(), "end_s": None, "until_s": until_s}
+        statement = sa.update(agents).where(mine).values(alive)
         self._database.write(lambda c: c.execute(statement))
 
     def end_agent(self, agent_id: str, report: dict[str, Any]) -> None:
@@ -210,7 +229,8 @@ class RunTable:
     def agents_of(self, run_id: str) -> list[StoredAgent]:
         """The agents of a run, in order of their start."""
         stale = (database_now() - agents.c.heartbeat_s > STALE_AFTER_S).label("stale")
-        query = sa.select(agents, stale).where(agents.c.run_id == run_id).order_by(agents.c.start_s)
+        left_s = (agents.c.until_s - database_now()).label("left_s")
+        query = sa.select(agents, stale, left_s).where(agents.c.run_id == run_id).order_by(agents.c.start_s)
         return [_stored_agent(row) for row in self._database.read(lambda c: c.execute(query).all())]
 
 
@@ -244,6 +264,7 @@ def _stored_agent(row: sa.Row[Any]) -> StoredAgent:
         ended=row.end_s is not None,
         report=json.loads(row.report) if row.report else None,
         n_ranks=row.n_ranks or 1,
+        left_s=None if row.left_s is None else max(0.0, row.left_s),
         job=row.job,
     )
 
@@ -253,7 +274,8 @@ def utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who this process belongs to, for people."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -53,6 +53,10 @@ class StudyHistory:
             raise KeyError(f"There is no trial {trial_id}.")
         return found[0]
 
+    def some(self, condition: sa.ColumnElement[bool]) -> list[FrozenTrial]:
+        """The trials that meet a condition, in order of their ids, as they are now; they are not kept."""
+        return self._database.read(lambda c: self._reader.read(c, condition))
+
     def know_times(self, trial_id: int, start: datetime | None, complete: datetime | None) -> None:
         """Remember when a trial of this process began and ended (UTC): the database may keep seconds only."""
         self._reader.exact[trial_id] = (start, complete)

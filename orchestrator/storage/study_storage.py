@@ -40,7 +40,7 @@ from orchestrator.storage import study_rows
 from orchestrator.storage.rows import (
     PARAM_KEY,
     attribute_row,
-    best_trial,
+    best_trials,
     create_trial,
     intermediate_row,
     now,
@@ -360,7 +360,7 @@ class StudyStorage(BaseStorage):
         directions = self.get_study_directions(study_id)
         if len(directions) > 1:
             raise RuntimeError("Best trial can be obtained only for single-objective optimization.")
-        best = self.database.read(lambda c: c.execute(best_trial(study_id, directions[0])).scalar())
+        best = self.database.read(lambda c: c.execute(best_trials(study_id, directions[0])).scalar())
         if best is None:
             raise ValueError("No trials are completed yet.")
         return self.get_trial(int(best))

@@ -1,0 +1,17 @@
+"""Waiting for a condition, as every test that follows another process does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 240.0) -> None:
+    """Return once the condition is true; the test fails when it stays false."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {timeout_s:g} s in vain")
+        time.sleep(0.02)
