@@ -1,6 +1,6 @@
-"""Pages that the code writes: ``python docs/generate.py [FOLDER]`` writes settings.md and api.md (`make docs`).
+"""Pages that the code writes: settings.md and api.md, and with ``--html`` all docstrings as web pages.
 
-A test compares them with what stands in docs/.
+``make docs`` calls it; a test compares the two pages with what stands in docs/.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
@@ -141,8 +142,10 @@ def _cell(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    """One line; what Markdown would take for markup is escaped."""
-    return re.sub(r"([*<\[])", r"\\\1", " ".join(text.split()))
+    """One line of Markdown: code of docstrings in single backquotes, and outside of it no markup."""
+    line = re.sub(r":\w+:`", "`", " ".join(text.split()).replace("``", "`"))
+    spans = line.split("`")
+    return "`".join(span if i % 2 else re.sub(r"([*<])", r"\\\1", span) for i, span in enumerate(spans))
 
 
 def api() -> str:
@@ -170,11 +173,24 @@ def _first_line(thing: Any) -> str:
 PAGES: dict[str, Callable[[], str]] = {"settings.md": settings, "api.md": api}
 
 
+def html(folder: Path) -> None:
+    """The docstrings of all that may be imported, as web pages with a search box."""
+    below = ("bigdl.nano.automl.hpo.space", "bigdl.nano.automl.hpo.visualization")  # pdoc finds them by itself
+    modules = [module for module in PUBLIC if module not in below]
+    command = [sys.executable, "-W", "ignore", "-m", "pdoc", "--docformat", "google", "--output-directory", folder]
+    subprocess.run([*command, *modules, *below[1:]], check=True)
+
+
 def main() -> None:
     """Write the pages into the folder that is named, or beside this file."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent)
+    parser.add_argument("--html", type=Path, metavar="FOLDER", help="render all docstrings into it as well")
+    options = parser.parse_args()
     for name, write in PAGES.items():
-        (folder / name).write_text(write().rstrip("\n") + "\n", encoding="utf-8")
+        (options.folder / name).write_text(write().rstrip("\n") + "\n", encoding="utf-8")
+    if options.html is not None:
+        html(options.html)
 
 
 if __name__ == "__main__":

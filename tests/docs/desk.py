@@ -49,8 +49,13 @@ _OWN = {"train.py": TRAIN, "held.py": HELD, "train.sh": "#!/bin/sh\necho 0.5\n"}
 # Readers' servers and numbers become such as this machine has; the rest of a block stays as it is.
 _SHORTER = (
     (r"(--n-trials|-n) \d+(?= |$)", r"\1 4"),
-    (r"\bn_trials=\d+", 'n_trials=4, draw="none"'),
+    (r"(?<!optimize\(objective, )\bn_trials=\d+", 'n_trials=2, draw="none"'),
+    (r"(?<=optimize\(objective, )n_trials=\d+", "n_trials=2"),
+    (r'"n_trials": \d+', '"n_trials": 2, "draw": "none"'),
+    (r"(--n-parallels|-p) [3-9]\b", r"\1 2"),
     (r"nano-hpo run(?= )", "nano-hpo run --draw none"),
+    (r"nano-hpo report(?=$| +[-#])", "nano-hpo report --draw html"),
+    (r"mpirun -n \d+", "mpirun -n 2"),
     (r"-- run(?= )", "-- run --draw none"),
     (r"--cpus-per-task[= ]\d+", "--cpus-per-task=2"),
     (r"--mem[= ]\d+G", "--mem=1G"),

@@ -21,7 +21,13 @@ from tests.slurm.cluster import Cluster
 
 RUN = {"script", "continued", "commands", "terminal", "beside a run", "cluster", "file", "change", "data", "shown"}
 READ = {"install", "elsewhere", "live", "drawing"}
-NEEDS = {"keras.md": "tensorflow", "lightning.md": "pytorch_lightning"}
+# What the last line of a page prints: trials of the two searches of one study, and what the best is worth.
+PRINTED = {"keras.md": r"^4 \[", "lightning.md": r"^4 \[\{'val_loss': "}
+NEEDS = {
+    "keras.md": ["tensorflow"],
+    "lightning.md": ["pytorch_lightning"],
+    "README.md": ["tensorflow", "pytorch_lightning"],
+}
 ALL = [block for page in PAGES for block in blocks(page)]
 
 
@@ -48,8 +54,9 @@ def test_every_block_is_in_one_category_and_every_category_is_tested() -> None:
 def test_the_blocks_of_a_page_run_in_their_order(
     name: str, mariadb: MariaDB, request: pytest.FixtureRequest
 ) -> None:
-    if name in NEEDS and find_spec(NEEDS[name]) is None:
-        pytest.skip(f"{NEEDS[name]}: not installed")
+    for package in NEEDS.get(name, ()):
+        if find_spec(package) is None:
+            pytest.skip(f"{package}: not installed")
     cluster: Cluster | None = None
     if any(block.category == "cluster" for block in blocks_of(name)):
         cluster = request.getfixturevalue("cluster")
@@ -57,6 +64,7 @@ def test_the_blocks_of_a_page_run_in_their_order(
     with desk(mariadb.create_database(), environ) as one:
         for block in blocks_of(name):
             run(block, one, cluster)
+        assert re.search(PRINTED.get(name, ""), one.printed, flags=re.MULTILINE), one.printed
 
 
 def run(block: Block, desk: Desk, cluster: Cluster | None) -> None:

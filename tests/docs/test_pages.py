@@ -76,12 +76,13 @@ def test_every_verb_is_on_a_page_that_somebody_wrote() -> None:
 
 def test_generated_pages_are_what_the_code_says(tmp_path: Path) -> None:
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, ROOT / "docs" / "generate.py", tmp_path]
+    command = [sys.executable, ROOT / "docs" / "generate.py", tmp_path, "--html", tmp_path / "html"]
     subprocess.run(command, check=True, env=environ)
-    written = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    written = {file.name: file.read_text() for file in tmp_path.glob("*.md")}
     assert set(written) == {page.name for page in PAGES if is_generated(page)}
     for name, text in written.items():
-        assert (ROOT / "docs" / name).read_text() == text, f"run `make docs`: docs/{name} is not what the code says"
+        assert (ROOT / "docs" / name).read_text() == text, f"`make docs`: docs/{name} is not what the code says"
+    assert 'id="search"' in (tmp_path / "html" / "orchestrator.html").read_text()
 
 
 def test_environment_variables_of_ours_are_on_the_page_of_settings() -> None:
