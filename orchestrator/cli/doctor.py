@@ -13,6 +13,7 @@ def add_doctor(subparsers: Any) -> None:
         help="look whether all is there for a run",
         description="Look at packages, this machine and a storage, and say what to do about what is missing. "
         "Creates nothing. Exit code 1 when a run would not work.",
+        epilog="examples:\n  nano-hpo doctor\n  nano-hpo doctor --storage mysql://user@host/db",
     )
     parser.add_argument("--storage", metavar="URL", help="database URL; else NANO_HPO_STORAGE")
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")

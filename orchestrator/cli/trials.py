@@ -18,7 +18,11 @@ _JSON_HELP = """\
 often it was tried) and "cause" (why it failed); with --failed of attempts with "trial", "attempt",
 "trial_state", "cause", "detail", "host", "rank", "slot", "cpus", "pid", "start", "end", "exit_status",
 "peak_rss_mib", "cpu_s", "job" (of Slurm) and "log" (in the run directory); of a failed trial that no
-attempt of ours explains all is null but "trial", "trial_state" and perhaps "detail"."""
+attempt of ours explains all is null but "trial", "trial_state" and perhaps "detail".
+
+examples:
+  nano-hpo trials --storage sqlite:///study.db
+  nano-hpo trials --failed --storage mysql://user@host/db --study-name digits"""
 
 
 _ATTEMPT_KEYS = (
@@ -33,9 +37,8 @@ def add_trials(subparsers: Any) -> None:
         "trials",
         help="list the trials of a study, or what went wrong",
         description="List the trials of a study; with --failed every attempt that failed or was lost, with "
-        "its cause,\nwhere it ran, and in which log of the run directory its traceback is.",
+        "its cause, where it ran, and in which log of the run directory its traceback is.",
         epilog=_JSON_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--storage", metavar="URL", help=STORAGE_HELP)
     parser.add_argument("--study-name", metavar="NAME", help="may be left out when there is only one")
