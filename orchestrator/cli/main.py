@@ -12,7 +12,19 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from orchestrator.cli import db, doctor, init, jobs, measuring, options, studies, submit, trials
+from orchestrator.cli import (
+    completion,
+    dashboard,
+    db,
+    doctor,
+    init,
+    jobs,
+    measuring,
+    options,
+    studies,
+    submit,
+    trials,
+)
 from orchestrator.cli.parser import BAD_INPUT, Parser
 
 FAILED, INTERRUPTED = 1, 130
@@ -104,11 +116,13 @@ def _parser() -> Parser:
         add(verbs)
     trials.add_trials(verbs)
     studies.add_verbs(verbs)
+    dashboard.add_dashboard(verbs)
     doctor.add_doctor(verbs)
     submit.add_submit(verbs)
     jobs.add_jobs(verbs)
     init.add_init(verbs)
     measuring.add_tune(verbs)
+    completion.add_completion(verbs, parser)
     return parser
 
 
