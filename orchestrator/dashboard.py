@@ -47,7 +47,7 @@ class DashboardServer:
     def serve(self) -> None:
         """Answer requests until Ctrl-C or SIGTERM, in the main thread; the port is free again afterwards.
 
-        Both are caught also where a shell had them ignored, as it does for jobs in the background of a script.
+        Both are caught also where a shell had them ignored, as for jobs in the background of a script.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
