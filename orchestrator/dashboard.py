@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import warnings
 from socket import AF_INET, AF_INET6
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -61,6 +61,12 @@ class DashboardServer:
 
 class _Threaded(ThreadingMixIn, WSGIServer):
     daemon_threads = True  # a browser that keeps its connection open does not hold up the end
+
+    def server_bind(self) -> None:
+        """Does not wait for a name service to tell this machine's name, which nobody needs here."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
 
 
 class _Silent(WSGIRequestHandler):

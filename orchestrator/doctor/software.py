@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.browser import find_browser
 from orchestrator.doctor.check import Check, bad, good, mind, none
 from orchestrator.doctor.packages import installed
 from orchestrator.errors import StorageError
-from orchestrator.plots.png import find_browser
 from orchestrator.relay.address import read_address
 from orchestrator.server.choice import ENVIRONMENT, chosen_server
 from orchestrator.server.programs import SERVERS, search_folders

@@ -83,6 +83,22 @@ def test_an_accounts_own_limit_of_connections_counts(mariadb):
         assert room.verdict is verdict
 
 
+def test_connections_are_held_against_the_cores_of_this_machine(mariadb):
+    url = mariadb.create_database()
+    assert by_topic(storage.storage_checks(url, 4))["connections"].verdict is Verdict.GOOD
+    room = by_topic(storage.storage_checks(url, 10_000))["connections"]
+    assert room.verdict is Verdict.MIND
+    assert "fewer than this machine's 10000 cores" in (room.step or "")
+
+
+def test_the_character_set_is_named(mariadb):
+    url = mariadb.create_database()
+    assert by_topic(storage.storage_checks(url))["character set"].said == "utf8mb4, utf8mb4_bin by default"
+    mariadb.execute(f"ALTER DATABASE {name_of(url)} CHARACTER SET latin1")
+    said = by_topic(storage.storage_checks(url))["character set"].said
+    assert said.startswith("latin1, latin1_swedish_ci by default; tables that nano-hpo makes")
+
+
 def test_a_collation_that_takes_names_for_one_is_pointed_out(mariadb):
     url = mariadb.create_database()
     mariadb.execute(f"ALTER DATABASE {name_of(url)} COLLATE utf8mb4_general_ci")

@@ -109,10 +109,9 @@ def test_keras_must_be_the_third_on_tensorflow(site, monkeypatch, variable, valu
 
 
 def test_nothing_heavy_is_imported():
-    code = "import sys; from orchestrator.doctor import packages; list(packages.package_checks())\n"
-    code += (
-        "print({'torch', 'tensorflow', 'keras', 'pytorch_lightning', 'optuna_dashboard'} & set(sys.modules))"
-    )
+    heavy = "torch tensorflow keras pytorch_lightning optuna_dashboard sklearn orchestrator.plots"
+    code = f"import sys; from orchestrator.doctor import examine; list(examine(None))\n\
+print({{*'{heavy}'.split()}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
