@@ -23,7 +23,7 @@ _TOLD = {"KMP_BLOCKTIME", "LOKY_MAX_CPU_COUNT"}  # these cost nothing
 def environment_checks(allowance: Allowance | None, n_cores: int) -> Iterator[Check]:
     """Variables of threads, names that hide packages, limits of this shell, room for what is temporary."""
     yield _variables(os.environ, allowance, n_cores)
-    yield _names(Path.cwd(), os.environ)
+    yield _names(_here(), os.environ)
     yield _files(n_cores)
     yield _limits()
     yield _temporary(Path(tempfile.gettempdir()))
@@ -42,9 +42,19 @@ def _variables(environ: Mapping[str, str], allowance: Allowance | None, n_cores:
     return mind("threads", said, step)
 
 
-def _names(folder: Path, environ: Mapping[str, str]) -> Check:
+def _here() -> Path | None:
+    """This folder, unless somebody has removed it."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
+def _names(here: Path | None, environ: Mapping[str, str]) -> Check:
     """Files beside the user's script, or on PYTHONPATH, that Python takes for packages."""
-    folders = [folder, *(Path(text) for text in environ.get("PYTHONPATH", "").split(os.pathsep) if text)]
+    if here is None:
+        return bad("names", "this folder is gone", "cd to one that is there: a run writes into it")
+    folders = [here, *(Path(text) for text in environ.get("PYTHONPATH", "").split(os.pathsep) if text)]
     hiding = [path for one in folders for path in (*names_hidden_in(one), *_libraries_in(one))]
     if hiding:
         said = (

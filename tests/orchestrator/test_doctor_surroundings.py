@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -227,6 +228,15 @@ def test_a_folder_of_data_hides_no_library(tmp_path):
     (tmp_path / "torch").mkdir()
     assert environment._names(tmp_path, {}).verdict is Verdict.GOOD
     assert environment._names(ROOT, {}).verdict is Verdict.GOOD
+
+
+def test_a_folder_that_is_gone_is_a_problem_and_no_traceback(cli):
+    words = " ".join(shlex.quote(word) for word in cli.argv("doctor"))
+    command = ["sh", "-c", f"mkdir gone && cd gone && rmdir ../gone && {words}"]
+    done = subprocess.run(command, cwd=cli.cwd, env=cli.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done
+    assert "✗ names" in done.stdout
+    assert "this folder is gone" in done.stdout
 
 
 def checks_under(limit: str) -> str:
