@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.completion.words import Command, Option, Value
+from orchestrator.completion.words import Command, Option, Value, short
 
 _HEAD = """\
 # Completion of {program} for fish, written by '{program} completion fish'.
@@ -45,11 +45,11 @@ def _lines(command: Command, program: str, name: str) -> Iterator[str]:
     before = f"complete -c {program} -n {_quoted(f'__{name}_before {verbs}'.strip())}"
     at = f"complete -c {program} -n {_quoted(f'__{name}_at {verbs}'.strip())}" if verbs else before
     for verb in command.verbs:
-        yield f"{before} -a {_quoted(verb.name)} -d {_quoted(_short(verb.help))}"
+        yield f"{before} -a {_quoted(verb.name)} -d {_quoted(short(verb.help))}"
     for value in command.values:
         yield f"{at} {_offered(value)}".rstrip()
     for option in command.options:
-        yield f"{at} {_flags(option)} -d {_quoted(_short(option.help))}{_value(option)}"
+        yield f"{at} {_flags(option)} -d {_quoted(short(option.help))}{_value(option)}"
 
 
 def _flags(option: Option) -> str:
@@ -72,11 +72,6 @@ def _offered(value: Value) -> str:
         "command": "-F",
     }
     return offers[value.kind]
-
-
-def _short(text: str) -> str:
-    """Up to the first end of a clause: a menu has a line for it."""
-    return text.partition(";")[0].partition(" (")[0].partition(": ")[0][:80]
 
 
 def _quoted(text: str) -> str:

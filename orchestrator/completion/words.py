@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Literal
 
 Kind = Literal["word", "choice", "file", "folder", "command"]
@@ -19,6 +21,8 @@ _KINDS: dict[str, Kind] = {
     "COMMAND": "command",
 }
 """By what help calls them."""
+
+_MENU = 70  # columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +107,9 @@ def _value(action: argparse.Action) -> Value:
     if action.choices is not None:
         return Value("choice", name, tuple(map(str, action.choices)))
     return Value(_KINDS.get(name, "word"), name)
+
+
+def short(text: str) -> str:
+    """A help text as a menu has room for it: its first clause."""
+    clause = re.split(r"; | \(|, as ", text)[0]
+    return shorten(clause, _MENU, placeholder="…")

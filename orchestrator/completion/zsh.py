@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.completion.words import Command, Option, Value
+from orchestrator.completion.words import Command, Option, Value, short
 
 _HEAD = "#compdef {program}\n# Completion of {program} for zsh, written by '{program} completion zsh'.\n"
 _TAIL = """
@@ -56,7 +56,7 @@ def _branches(command: Command) -> str:
     if not command.verbs:
         return ""
     verbs = "\n".join(
-        f"                {_quoted(f'{verb.name}:{_short(verb.help)}')}" for verb in command.verbs
+        f"                {_quoted(f'{verb.name}:{short(verb.help)}')}" for verb in command.verbs
     )
     cases = "\n".join(f"                {verb.name}) {_function(verb)} ;;" for verb in command.verbs)
     return f"""
@@ -80,7 +80,7 @@ def _function(command: Command) -> str:
 
 def _option(option: Option) -> Iterator[str]:
     """A spec for each spelling; all may be repeated."""
-    text = _short(option.help).replace("[", "(").replace("]", ")")
+    text = short(option.help).replace("[", "(").replace("]", ")")
     value = "" if option.value is None else f":{_value(option.value)}"
     for flag in option.flags:
         may_join = "=" if value and flag.startswith("--") else ""
@@ -100,10 +100,6 @@ def _value(value: Value) -> str:
     if value.kind == "choice":
         return f"{name}:({' '.join(value.choices)})"
     return f"{name}:{_ACTIONS[value.kind]}"
-
-
-def _short(text: str) -> str:
-    return text.partition(";")[0].partition(" (")[0].partition(": ")[0][:80]
 
 
 def _quoted(text: str) -> str:

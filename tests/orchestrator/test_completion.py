@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.cli.main import _parser
 from orchestrator.completion import RENDERERS, command_of
+from orchestrator.completion.words import short
 
 WHOLE = command_of(_parser())
 BASH = RENDERERS["bash"](WHOLE)
@@ -163,6 +164,15 @@ def test_every_option_of_every_verb_is_in_each_script(shell):
         for option in command.options:
             for flag in option.flags:
                 assert re.search(rf"(?<![\w-])-*{flag.lstrip('-')}(?![\w-])", text), (command.name, flag)
+
+
+def test_menus_show_the_first_clause_of_a_help_text():
+    assert (
+        short("off: one thread of each core; its siblings idle (default on)")
+        == "off: one thread of each core"
+    )
+    assert short("word " * 30).endswith("word…")
+    assert len(short("word " * 30)) <= 70
 
 
 def test_an_unknown_shell_is_one_line(cli):
