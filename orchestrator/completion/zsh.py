@@ -80,11 +80,13 @@ def _function(command: Command) -> str:
 
 def _option(option: Option) -> Iterator[str]:
     """A spec for each spelling; all may be repeated."""
-    text = short(option.help).replace("[", "(").replace("]", ")")
+    text = short(option.help)
+    for special in "\\[]:$`":
+        text = text.replace(special, f"\\{special}")
     value = "" if option.value is None else f":{_value(option.value)}"
     for flag in option.flags:
         may_join = "=" if value and flag.startswith("--") else ""
-        yield f"*{flag}{may_join}[{text.replace(':', ' ')}]{value}"
+        yield f"*{flag}{may_join}[{text}]{value}"
 
 
 def _values(command: Command) -> Iterator[str]:
