@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from orchestrator.cli import study_verbs
@@ -12,7 +11,11 @@ _JSON_HELP = """\
 --json prints one object: "storage", and "studies", a list in the order in which they were made, each with
 "name", "directions", "n_trials", "counts" (complete, pruned, failed, running, waiting), "best_value" (null
 for several objectives or without a complete trial), "first_activity" and "last_activity" (UTC), and "runs",
-each with "run_id", "owner", "state", "at_work" (an agent of it lives), "n_trials" (the budget), "claimed"."""
+each with "run_id", "owner", "state", "at_work" (an agent of it lives), "n_trials" (the budget), "claimed".
+
+examples:
+  nano-hpo studies --storage mysql://user@host/db
+  nano-hpo studies --storage sqlite:///study.db --json"""
 _RUNNING_HELP = (
     "what becomes of trials that were running, as no worker travels along: they wait, and the next run does "
     "them again with their numbers and parameters, or they fail (default wait)"
@@ -29,10 +32,9 @@ def _add_studies(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "studies",
         help="list the studies of a database",
-        description="List the studies of a database, also of one that plain Optuna made: trials by state,\n"
+        description="List the studies of a database, also of one that plain Optuna made: trials by state, "
         "best value, when trials were first and last begun or ended, and the runs of nano-hpo.",
         epilog=_JSON_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_storage(parser)
     form = parser.add_mutually_exclusive_group()
@@ -47,6 +49,7 @@ def _add_delete(subparsers: Any) -> None:
         help="delete a study",
         description="Delete a study with all its trials and runs, in batches that lock little and for a "
         "moment. It asks before. What an interruption leaves is deleted by the same command.",
+        epilog="example:\n  nano-hpo delete digits --storage mysql://user@host/db",
     )
     parser.add_argument("study", metavar="STUDY", help="the study's name")
     _add_storage(parser)
@@ -62,6 +65,7 @@ def _add_export(subparsers: Any) -> None:
         help="write a study into a file",
         description="Write a study with all its trials and runs into a file of JSON lines, which 'nano-hpo "
         "import' reads, into any database.",
+        epilog="example:\n  nano-hpo export --storage mysql://user@host/db -o digits.jsonl.gz",
     )
     _add_storage(parser)
     parser.add_argument("--study-name", metavar="NAME", help="may be left out when there is only one")
@@ -82,6 +86,7 @@ def _add_import(subparsers: Any) -> None:
         help="read an exported study into a database",
         description="Read a study that 'nano-hpo export' wrote into a database: all of it or nothing. A "
         "study of that name must not be there.",
+        epilog="example:\n  nano-hpo import digits.jsonl.gz --storage sqlite:///digits.db",
     )
     parser.add_argument("file", metavar="FILE", help="compressed or not; '-' is standard input")
     _add_storage(parser)
@@ -97,6 +102,9 @@ def _add_copy(subparsers: Any) -> None:
         help="copy studies from one database to another",
         description="Copy a study, or all of them, with trials and runs: export and import without a file "
         "between. A study of that name must not be there.",
+        epilog="examples:\n"
+        "  nano-hpo copy mysql://user@host/db sqlite:///digits.db --study-name digits\n"
+        "  nano-hpo copy mysql://user@host/db sqlite:///all.db --all",
     )
     parser.add_argument("source", metavar="URL1", help="database URL, from")
     parser.add_argument("target", metavar="URL2", help="database URL, to")
