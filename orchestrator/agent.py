@@ -205,6 +205,7 @@ class Agent:
             max_trials=self._spec.trials_per_worker,
             asks=self._walltime.may_end,
             run_dir=self._launch.paths.root,
+            study_id=run.study_id,
         )
 
     def _wait(self, timeout_s: float) -> None:

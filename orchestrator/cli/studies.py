@@ -1,11 +1,11 @@
-"""The verbs that list, delete and carry studies: a parser in, the same parser with their options out."""
+"""The verbs about studies, kept in order and carried: a parser in, the same parser with their options out."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from orchestrator.cli import study_verbs
+from orchestrator.cli import housekeeping, study_verbs
 from orchestrator.cli.options import STORAGE_HELP
 
 _JSON_HELP = """\
@@ -29,8 +29,10 @@ def _add_studies(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "studies",
         help="list the studies of a database",
+        usage="%(prog)s [options]\n       %(prog)s {rm,rename,archive} …",
         description="List the studies of a database, also of one that plain Optuna made: trials by state,\n"
-        "best value, when trials were first and last begun or ended, and the runs of nano-hpo.",
+        "best value, when trials were first and last begun or ended, and the runs of nano-hpo.\n"
+        "With an action put them in order.",
         epilog=_JSON_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -39,21 +41,70 @@ def _add_studies(subparsers: Any) -> None:
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("-q", "--quiet", action="store_true", help="print the names alone, one a line")
     parser.set_defaults(handler=study_verbs.list_studies)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", prog=parser.prog)
+    for add in (_add_rm, _add_rename, _add_archive):
+        add(actions)
+
+
+def _add_rm(actions: Any) -> None:
+    _add_removal(actions.add_parser("rm", help="delete studies", description=_RM))
 
 
 def _add_delete(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "delete",
-        help="delete a study",
-        description="Delete a study with all its trials and runs, in batches that lock little and for a "
-        "moment. It asks before. What an interruption leaves is deleted by the same command.",
-    )
-    parser.add_argument("study", metavar="STUDY", help="the study's name")
-    _add_storage(parser)
+    description = f"{_RM} Another name of 'nano-hpo studies rm'."
+    parser = subparsers.add_parser("delete", help="delete studies", description=description)
+    _add_removal(parser)
+    parser.set_defaults(storage=None, quiet=False)  # no verb is around it
+
+
+_RM = (
+    "Delete studies with all their trials and runs, in batches that lock little and for a moment. It asks "
+    "before. What an interruption leaves is deleted by the same command."
+)
+
+
+def _add_removal(parser: Any) -> None:
+    parser.add_argument("studies", nargs="+", metavar="STUDY", help="a name, or a pattern as 'digits-*'")
+    _add_own_storage(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--force", action="store_true", help="although a run is at work on it")
-    _add_quiet(parser)
-    parser.set_defaults(handler=study_verbs.delete)
+    parser.add_argument("--force", action="store_true", help="although a run is at work on one of them")
+    _add_own_quiet(parser)
+    parser.set_defaults(handler=housekeeping.remove)
+
+
+def _add_rename(actions: Any) -> None:
+    parser = actions.add_parser(
+        "rename",
+        help="give a study another name",
+        description="Give a study another name; trials, runs, ids and folders stay as they are.",
+    )
+    parser.add_argument("old", metavar="OLD", help="its name")
+    parser.add_argument("new", metavar="NEW", help="which no other study has")
+    _add_own_storage(parser)
+    parser.add_argument("--force", action="store_true", help="although a run is at work on it, which goes on")
+    _add_own_quiet(parser)
+    parser.set_defaults(handler=housekeeping.rename)
+
+
+def _add_archive(actions: Any) -> None:
+    parser = actions.add_parser(
+        "archive",
+        help="put old studies into files",
+        description="Write each study whose last trial began and ended long ago into DIR/NAME.jsonl.gz, read "
+        "the file back, and delete the study then. 'nano-hpo import' brings it back. A study that a run is "
+        "at work on stays, and so does one in which no trial was ever begun. It asks before. After an "
+        "interruption the same command goes on.",
+    )
+    parser.add_argument(
+        "--older-than", required=True, metavar="AGE", help="of the last activity: 90d, 12h, 2w"
+    )
+    parser.add_argument("--to", required=True, metavar="DIR", help="made when it is not there")
+    _add_own_storage(parser)
+    parser.add_argument("--keep", action="store_true", help="write the files, delete nothing")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be archived, and do nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    _add_own_quiet(parser)
+    parser.set_defaults(handler=housekeeping.archive)
 
 
 def _add_export(subparsers: Any) -> None:
@@ -110,6 +161,17 @@ def _add_copy(subparsers: Any) -> None:
 
 def _add_storage(parser: Any) -> None:
     parser.add_argument("--storage", metavar="URL", help=STORAGE_HELP)
+
+
+def _add_own_storage(parser: Any) -> None:
+    """Where a verb around it may have been given the same option: what is not given here stays."""
+    parser.add_argument("--storage", metavar="URL", default=argparse.SUPPRESS, help=STORAGE_HELP)
+
+
+def _add_own_quiet(parser: Any) -> None:
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", default=argparse.SUPPRESS, help="say nothing when all is well"
+    )
 
 
 def _add_running(parser: Any) -> None:
