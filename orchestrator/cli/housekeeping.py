@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator.cli.agreement import agreed
 from orchestrator.cli.at_hand import AtHand, studies_at_hand
 from orchestrator.cli.places import named_url, opened
-from orchestrator.cli.words import how_many
+from orchestrator.words import how_many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.cli import housekeeping, study_verbs
 from orchestrator.cli.options import STORAGE_HELP
+from orchestrator.export.formats import DEFAULT, FORMATS
 
 _JSON_HELP = """\
 --json prints one object: "storage", and "studies", a list in the order in which they were made, each with
@@ -112,7 +113,7 @@ def _add_export(subparsers: Any) -> None:
         "export",
         help="write a study into a file",
         description="Write a study with all its trials and runs into a file of JSON lines, which 'nano-hpo "
-        "import' reads, into any database.",
+        "import' reads, into any database; or as a table, or as a paragraph for a paper.",
     )
     _add_storage(parser)
     parser.add_argument("--study-name", metavar="NAME", help="may be left out when there is only one")
@@ -122,6 +123,10 @@ def _add_export(subparsers: Any) -> None:
         default="-",
         metavar="FILE",
         help="compressed when it ends in .gz; '-' is standard output (default)",
+    )
+    said = "; ".join(f"{one.name}: {one.what}" for one in FORMATS.values())
+    parser.add_argument(
+        "--format", choices=FORMATS, help=f"{said} (default: by FILE's name, {DEFAULT} where that says none)"
     )
     _add_quiet(parser)
     parser.set_defaults(handler=study_verbs.export)

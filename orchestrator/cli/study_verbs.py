@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli.at_hand import studies_at_hand
 from orchestrator.cli.places import made, named_url, opened, require_file, require_free, stored_study
-from orchestrator.cli.words import how_many
+from orchestrator.words import how_many
 
 if TYPE_CHECKING:
     from orchestrator.carry.writing import Landed
@@ -37,19 +37,20 @@ def list_studies(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """``nano-hpo export``."""
-    from orchestrator.carry.files import STANDARD, write_study
+    from orchestrator.carry.files import STANDARD
     from orchestrator.carry.reading import StudySource
-    from orchestrator.cli.bar import bar, counted
+    from orchestrator.cli.bar import bar
+    from orchestrator.export.formats import format_for
 
+    chosen = format_for(options.output, options.format)
     url, name = stored_study(named_url(options.storage), options.study_name)
     is_shown = not options.quiet and not (options.output == STANDARD and sys.stdout.isatty())
     with opened(url) as database:
         source = StudySource(database, name)
         with bar("Exporting", source.head.n_trials, is_shown) as told:
-            n_trials, n_runs = write_study(options.output, source.head, counted(source.parts(), told))
+            content = chosen.writer()(database, source, options.output, told)
     where = "on standard output" if options.output == STANDARD else f"in {options.output}"
     if not options.quiet:
-        content = f"{how_many(n_trials, 'trial')}, {how_many(n_runs, 'run')}"
         print(f"nano-hpo: study '{name}' is {where}: {content}.", file=sys.stderr)
     return 0
 

@@ -273,7 +273,7 @@ def test_an_archiving_that_was_interrupted_is_finished_by_the_same_command(
         raise KeyboardInterrupt
 
     with closing(open_database(storage_url)) as database, pytest.raises(KeyboardInterrupt):
-        archive.delete_idle(database, StudySource(database, "a")._study_id, "a", interrupt)
+        archive.delete_idle(database, StudySource(database, "a").study_id, "a", interrupt)
     assert here(*words, "--yes").code == 0
     assert names(storage_url) == []
     assert [path.name for path in tmp_path.glob("*.gz")] == ["a.jsonl.gz"]
@@ -354,7 +354,7 @@ def test_a_study_with_runs_is_held_whatever_the_order_of_its_attributes(cli, sto
         file.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines[:-2] + lines[-1:]).encode()))
         with pytest.raises(StudyFileError):
             archive.holds(file, StudySource(database, "s"))
-        delete_in_batches(database, StudySource(database, "s")._study_id)
+        delete_in_batches(database, StudySource(database, "s").study_id)
 
 
 @pytest.mark.parametrize("storage_url", ["mariadb"], indirect=True)  # whose files have no limit here
