@@ -24,6 +24,7 @@ from orchestrator.crew import Crew, News
 from orchestrator.errors import ObjectiveError
 from orchestrator.forecast import KEPT
 from orchestrator.host import this_process
+from orchestrator.kept_folders import KeptFolders
 from orchestrator.launch import Launch
 from orchestrator.lending import is_lent
 from orchestrator.limits import Limits
@@ -75,6 +76,7 @@ class Agent:
         self._tally = Tally()
         self._settlement: Settlement | None = None  # once there is a run
         self._contact: Contact | None = None  # likewise
+        self._folders = _folders_of(launch, view)
         self._no_ticket_left = False
         self._look_at_s = 0.0
         self._noted: set[str] = set()  # what workers said that people should know
@@ -145,9 +147,14 @@ class Agent:
             self._enforce_limits()
             self._contact.beat()
             self._contact.keep_params()
+            self._look_after_folders(self._contact)
             if self._stopping.ending is None:
                 self._restart_or_give_up()
             self._view.refresh(self._snapshot())
+
+    def _look_after_folders(self, contact: Contact) -> None:
+        if self._folders is not None and self._folders.is_due:
+            contact.hastily(self._folders.look)
 
     def _pause_s(self) -> float:
         return _TICK_S if self._crew.is_running else _IDLE_TICK_S
@@ -349,3 +356,11 @@ class Agent:
             n_slots=len(self._workers),
             directions=self._spec.directions,
         )
+
+
+def _folders_of(launch: Launch, view: View) -> KeptFolders | None:
+    """The care of the trials' folders, where it is asked for: one rank is enough for those of all."""
+    keep_top = launch.spec.keep_top
+    if keep_top is None or launch.rank.index > 0:
+        return None
+    return KeptFolders(launch.paths.root, keep_top, view.note)

@@ -46,6 +46,7 @@ class SearchOptions:
     trial_memory: float | None = None  # MiB
     isolate: bool = False
     trials_per_worker: int | None = None
+    keep_top: int | None = None  # of the trials' folders, those of so many best ones
     checkpoint: bool = False
 
     def __post_init__(self) -> None:
@@ -97,6 +98,7 @@ class SearchOptions:
             "trial_memory_mib": self.trial_memory,
             "isolate": self.isolate,
             "trials_per_worker": self.trials_per_worker,
+            "keep_top": self.keep_top,
         }
 
 
