@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from orchestrator.storage.runs import RunTable
 from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.storage.trial_writer import TrialWriter
 from orchestrator.trial_folder import FOLDER, folder_name
+from tests.mpi import environment, needs_open_mpi, open_mpi
 
 WRITES = """
 import optuna
@@ -41,6 +44,22 @@ def objective(trial):
         raise optuna.TrialPruned
     return float(trial.number % 5)
 """
+
+
+HOLDS = """    import time
+    from pathlib import Path
+    if trial.number == 5:
+        Path("at-5").touch()
+        while not Path("go").exists():
+            time.sleep(0.02)
+"""
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @dataclass
@@ -277,3 +296,29 @@ def test_a_number_below_zero_is_refused_and_the_number_is_no_part_of_a_runs_iden
     assert some.identity_hash() == RunSpec("f", "s", n_trials=1).identity_hash()
     with pytest.raises(Exception, match="keep top is -1"):
         RunSpec("f", "s", n_trials=1, keep_top=-1)
+
+
+@needs_open_mpi
+def test_ranks_keep_the_folders_of_the_best_of_all(cli, storage_url):
+    (cli.cwd / "writes.py").write_text(WRITES)
+    words = ("-n", 12, "--oversubscribe", "--storage", storage_url, "--study-name", "s", "--draw", "none")
+    command = [*open_mpi(3), *cli.argv("run", "writes.py", *words, "--run-dir", "a", "--keep-top", 1)]
+    env = {**cli.env, **environment()}
+    done = subprocess.run(command, cwd=cli.cwd, env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (cli.cwd / "a" / "trials").iterdir()) == names(0, 3)
+
+
+def test_what_a_killed_agent_has_left_goes_with_the_command_that_finishes_the_run(cli, tmp_path):
+    (cli.cwd / "stops.py").write_text(WRITES.replace("    x =", HOLDS + "    x ="))
+    words = ("run", "stops.py", "-n", 6, "--run-dir", "a", "--draw", "none", "--keep-top", 1, "-q")
+    run = cli.start(*words)
+    wait_until(lambda: (cli.cwd / "at-5").exists())
+    run.kill()
+    run.communicate()
+    folders = cli.cwd / "a" / "trials"
+    assert len(list(folders.iterdir())) == 5
+    (cli.cwd / "go").touch()
+    done = cli(*words)
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in folders.iterdir()) == names(0, 3)
