@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.cli import housekeeping, study_verbs
 from orchestrator.cli.options import STORAGE_HELP
+from orchestrator.cli.renamed import Renamed
 from orchestrator.export.formats import DEFAULT, FORMATS
 
 _JSON_HELP = """\
@@ -141,7 +142,10 @@ def _add_import(subparsers: Any) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="compressed or not; '-' is standard input")
     _add_storage(parser)
-    parser.add_argument("--study-name", metavar="NEW", help="its name there (default: as in the file)")
+    parser.add_argument(
+        "--as", dest="new_name", metavar="NEW", help="its name there (default: as in the file)"
+    )
+    parser.add_argument("--study-name", dest="new_name", action=Renamed, new="--as NEW", since="0.1")
     _add_running(parser)
     _add_quiet(parser)
     parser.set_defaults(handler=study_verbs.import_)

@@ -63,7 +63,7 @@ def import_(options: argparse.Namespace) -> int:
 
     url = named_url(options.storage)
     file = StudyFile(options.file)
-    name = file.head.name if options.study_name is None else options.study_name
+    name = file.head.name if options.new_name is None else options.new_name
     require_free(url, [name])
     with made(url) as database, bar("Importing", file.head.n_trials, not options.quiet) as told:
         landed = land_study(database, file.head, file.parts(), name, options.running, told)
