@@ -15,6 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -94,9 +95,9 @@ class KeptFolders:
 
 
 def _folders_by_number(parent: Path) -> dict[int, list[Path]]:
-    """The folders of trials; links lead to what is not ours."""
+    """The folders of trials; links lead to what is not ours. A file system that is away has none for now."""
     found: dict[int, list[Path]] = {}
-    if parent.is_dir():
+    with suppress(OSError):
         for path in sorted(parent.iterdir()):
             number = number_of_folder(path.name)
             if number is not None and path.is_dir() and not path.is_symlink():

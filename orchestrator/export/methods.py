@@ -201,9 +201,14 @@ def _found(summary: Summary) -> Iterator[str]:
     elif len(summary.study.directions) > 1:
         yield f"{how_many(len(best), 'trial')} {'is' if len(best) == 1 else 'are'} Pareto-optimal."
     else:
-        params = ", ".join(f"{shown_name(name)} = {number(value)}" for name, value in best[0].params.items())
+        params = ", ".join(f"{shown_name(name)} = {_value(value)}" for name, value in best[0].params.items())
         with_ = f" with {params}" if params else ""
         yield f"The best value, {number(best[0].values[0])}, is that of trial {best[0].number}{with_}."
+
+
+def _value(value: Any) -> str:
+    """Of a parameter, of which None may be one."""
+    return "None" if value is None else number(value)
 
 
 def _some(names: Sequence[str]) -> str:

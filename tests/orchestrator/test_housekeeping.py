@@ -248,6 +248,18 @@ def test_keep_writes_files_and_deletes_nothing_and_writes_none_twice(here, tmp_p
         assert [path.name for path in tmp_path.glob("*.gz")] == ["a.jsonl.gz"]
 
 
+def test_nothing_is_archived_where_nobody_can_be_asked_or_the_answer_is_no(cli, here, tmp_path):
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    make_study(url, "a", 2, OLD)
+    words = ("studies", "archive", "--older-than", "1h", "--to", tmp_path / "to", "--storage", url)
+    done = here(*words)
+    assert (done.code, "add --yes" in done.err) == (2, True)
+    code, shown = answered(cli.argv(*words), "no")
+    assert (code, "Archive study 'a' with 2 trials" in shown) == (1, True), shown
+    assert not (tmp_path / "to").exists()
+    assert names(url) == ["a"]
+
+
 def test_a_file_of_another_study_is_left_and_the_next_name_taken(here, tmp_path):
     url = f"sqlite:///{tmp_path / 'a.db'}"
     make_study(url, "a b", 1, OLD)
