@@ -249,6 +249,14 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "(a copy goes to the run directory every minute and at the end), large arrays, logs. Default: the "
         "run directory; where that is on a network file system, the temporary folder for file and arrays",
     )
+    group.add_argument(
+        "--keep-top",
+        type=int,
+        metavar="K",
+        help="of the folders of trials (trials/trial-00012, where checkpoints and logs of models are) keep "
+        "those of the K best, of the Pareto front with several objectives, and of failed trials; those of "
+        "other trials are removed once this run has finished them (default: all stay)",
+    )
     group.add_argument("--json", action="store_true", help="print the summary as JSON")
     _add_drawing(group)
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress")

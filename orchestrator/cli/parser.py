@@ -22,7 +22,7 @@ class Paragraphs(argparse.HelpFormatter):
 class Parser(argparse.ArgumentParser):
     """Argparse with one line per error; the parsers of its verbs are of this class too.
 
-    Without any word, a parser that has verbs prints its help.
+    Without any word, a parser that has verbs and does nothing by itself prints its help.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Nothing is unknown to a verb: what is, is refused here, where the verb's options are known."""
         words = sys.argv[1:] if args is None else list(args)
-        if not words and self.verbs:
+        if not words and self.verbs and self.get_default("handler") is None:
             self.print_help()
             self.exit()
         options, unknown = super().parse_known_args(words, namespace)

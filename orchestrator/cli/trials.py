@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from orchestrator.summary import Summary
 
 _EPILOG = """\
---json prints a list: of trials with "number", "state", "values", "params", "duration_s", "attempts" (how
-often it was tried) and "cause" (why it failed); with --failed of attempts with "trial", "attempt",
-"trial_state", "cause", "detail", "host", "rank", "slot", "cpus", "pid", "start", "end", "exit_status",
-"peak_rss_mib", "cpu_s", "job" (of Slurm) and "log" (in the run directory); of a failed trial that no
-attempt of ours explains all is null but "trial", "trial_state" and perhaps "detail".
+--json prints a list: of trials with "number", "state", "values", "params", "duration_s", "user_attrs",
+"intermediate_values" (by step), "attempts" (how often it was tried) and "cause" (why it failed); with
+--failed of attempts with "trial", "attempt", "trial_state", "cause", "detail", "host", "rank", "slot",
+"cpus", "pid", "start", "end", "exit_status", "peak_rss_mib", "cpu_s", "job" (of Slurm) and "log" (in the run
+directory); of a failed trial that no attempt of ours explains all is null but "trial", "trial_state" and
+perhaps "detail".
 
 examples:
   nano-hpo trials                              # of the last run of this folder

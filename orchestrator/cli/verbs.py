@@ -128,6 +128,7 @@ def _spec(options: argparse.Namespace, objective: str | CommandObjective) -> Run
         trial_timeout_s=options.trial_timeout,
         trial_memory_mib=_size_mib(options.trial_memory),
         trials_per_worker=1 if options.isolate else options.trials_per_worker,
+        keep_top=options.keep_top,
     )
 
 

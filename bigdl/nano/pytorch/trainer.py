@@ -115,6 +115,7 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
         - ``policy``, ``cores_per_slot``, ``smt``, ``reserve``, ``exclude``, ``core_kind``, ``mem_policy``,
           ``omp_bind``, ``dataloader_workers``, ``explain``, ``keep_binding``, ``scratch``: which cores and
           memory the processes get, and where they write, as in ``orchestrator.search``.
+        - ``keep_top``: of the folders of trials those of so many best ones stay, see ``orchestrator.search``.
         - ``catch``, ``gc_after_trial``: of Optuna, for old code. Any exception fails its trial alone.
 
         A trial has a trainer of its own with the arguments of this one: copies of its callbacks, in which

@@ -50,6 +50,7 @@ class SearchOptions:
     trial_memory: float | None = None  # MiB
     isolate: bool = False
     trials_per_worker: int | None = None
+    keep_top: int | None = None  # of the trials' folders, those of so many best ones
     checkpoint: bool = False
     policy: Literal["auto", "balanced", "local"] = "auto"  # from here on as in ``orchestrator.search``
     cores_per_slot: int | None = None
@@ -124,6 +125,7 @@ class SearchOptions:
             "keep_binding": self.keep_binding,
             "scratch": self.scratch,
             **self._choices(),
+            "keep_top": self.keep_top,
         }
 
 
