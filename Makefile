@@ -23,7 +23,7 @@ demo: $(VENV)/.demo ## install the package in .venv, search over the digits, pri
 	$(BIN)/nano-hpo run examples/digits.py:objective --n-trials 40 --n-parallels "$$slots"
 	echo "The command nano-hpo is in $(BIN); type  . $(BIN)/activate  to use it by its name."
 
-test: check ## format, lint, types and tests, as continuous integration does
+test: check $(VENV)/kernel ## format, lint, types and tests, as continuous integration does
 	@$(BIN)/python -m pytest -m "not long" $(PYTEST_ARGS)
 
 test-long: check $(VENV)/kernel ## the same with the widest matrices and the long chaos

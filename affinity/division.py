@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import islice, permutations
 from typing import Any
 
@@ -107,31 +108,41 @@ def _other_orders(line: list[Core], n: int) -> Iterator[list[Core]]:
         blocks = [[llc] for llc in blocks[0]]
     extra = len(line) % n
     tries = min(_MOST_ORDERS, max(1, _MOST_STEPS // ((n - extra + 1) * (extra + 1) + len(line))))
-    seen = {_shape(blocks)}
-    if len({side for llcs in _shape(blocks) for side in (llcs, llcs[::-1])}) == 1:
+    ahead = [tuple(map(len, block)) for block in blocks]
+    sides = (ahead, [shape[::-1] for shape in ahead])
+    seen = {tuple(ahead)}
+    if len({*sides[0], *sides[1]}) == 1:
         return  # all alike from both sides: every order is the same
-    for order in islice(_promising([sum(map(len, block)) for block in blocks], len(line) // n), _MOST_LOOKS):
-        for turned in _turned([blocks[place] for place in order]):
+    for order in islice(_promising(list(map(sum, ahead)), len(line) // n), _MOST_LOOKS):
+        for turns in _turns(len(order)):
             if len(seen) > tries:
                 return
-            if _shape(turned) not in seen:
-                seen.add(_shape(turned))
-                yield [core for block in turned for llc in block for core in llc]
+            shape = tuple(sides[turn][place] for turn, place in zip(turns, order, strict=True))
+            if shape not in seen:
+                seen.add(shape)
+                yield _in_order(blocks, order, turns)
+
+
+def _in_order(blocks: list[list[list[Core]]], order: Sequence[int], turns: Sequence[bool]) -> list[Core]:
+    """The cores of the blocks in this order, the LLCs of those that are turned the other way round."""
+    turned = (
+        blocks[place][::-1] if turn else blocks[place] for place, turn in zip(order, turns, strict=True)
+    )
+    return [core for block in turned for llc in block for core in llc]
 
 
 def _llcs(cores: Iterable[Core]) -> list[list[Core]]:
     return group_by(cores, lambda core: core.llc)
 
 
-def _shape(blocks: list[list[list[Core]]]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(map(len, block)) for block in blocks)
-
-
-def _turned(blocks: list[list[list[Core]]]) -> Iterator[list[list[list[Core]]]]:
-    """As they are, then with the LLCs of every second block the other way round: small ones meet."""
-    yield blocks
-    for first in (1, 0):
-        yield [block[::-1] if place % 2 == first else block for place, block in enumerate(blocks)]
+@cache
+def _turns(n: int) -> tuple[tuple[bool, ...], ...]:
+    """Which of n blocks are turned: none; then every second one, so that small LLCs meet."""
+    return (
+        (False,) * n,
+        tuple(place % 2 == 1 for place in range(n)),
+        tuple(place % 2 == 0 for place in range(n)),
+    )
 
 
 def _promising(sizes: list[int], share: int) -> Iterator[tuple[int, ...]]:

@@ -16,6 +16,7 @@ from affinity.threads import DATALOADER_WORKERS
 if TYPE_CHECKING:
     from affinity.allowance import Allowance
     from affinity.choices import Choices
+    from affinity.paint import Look
     from affinity.slots import Partition
     from affinity.topology import Topology
 
@@ -160,23 +161,37 @@ def shown(
     n_slots: str | None,
     explains: bool,
     as_data: bool,
+    look: Look | None = None,
 ) -> str:
-    """The machine, what may be used of it, and the slots if a number (or auto) is named; text or JSON."""
+    """The machine, what may be used of it, and the slots if a number (or auto) is named; text or JSON.
+
+    With a ``look`` the text begins with a picture.
+    """
     import json
 
     from affinity.describe import as_json, describe_topology
     from affinity.explain import alternatives, explain
 
-    allowance = choices.select(topology, allowance)
-    slots = divided(topology, allowance, choices, n_slots)
+    chosen = choices.select(topology, allowance)
+    slots = divided(topology, chosen, choices, n_slots)
     if as_data:
-        found = as_json(allowance, slots)
+        found = as_json(chosen, slots)
         found["warnings"] += choices.warnings(slots) if slots else ()
         if explains and slots is not None:
-            found["alternatives"] = alternatives(topology, allowance, choices, slots)
+            found["alternatives"] = alternatives(topology, chosen, choices, slots)
         return json.dumps(found, indent=2)
-    lines = [describe_topology(topology, allowance, slots)]
+    lines = [] if look is None else [_pictured(topology, allowance, chosen, slots, look), ""]
+    lines.append(describe_topology(topology, chosen, slots))
     if slots is not None:
         lines += [f"Warning: {warning}" for warning in choices.warnings(slots)]
-        lines += explain(topology, allowance, choices, slots) if explains else ()
+        lines += explain(topology, chosen, choices, slots) if explains else ()
     return "\n".join(lines)
+
+
+def _pictured(
+    topology: Topology, allowance: Allowance, chosen: Allowance, slots: Partition | None, look: Look
+) -> str:
+    from affinity.paint import paint
+    from affinity.picture import draw
+
+    return paint(draw(topology, allowance.pus, chosen.pus, slots, look.width), look)

@@ -125,6 +125,7 @@ def _show(options: argparse.Namespace) -> None:
 
     from affinity.allowance import read_allowance, unrestricted
     from affinity.options import choices_of, shown
+    from affinity.paint import Look
     from affinity.synthetic import synthetic_topology
     from affinity.sysfs import read_topology
 
@@ -135,4 +136,5 @@ def _show(options: argparse.Namespace) -> None:
     else:
         topology = read_topology(root)
         allowance = read_allowance(topology, root)
-    print(shown(topology, allowance, choices_of(options), options.slots, options.explain, options.json))
+    words = options.slots, options.explain, options.json
+    print(shown(topology, allowance, choices_of(options), *words, look=Look.of(sys.stdout)))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         SpecError,
         StorageError,
         StudyError,
+        StudyFileError,
         UserError,
     )
     from orchestrator.interrupts import WorkerEnded
@@ -53,6 +54,7 @@ _HOMES = {
     "SpecError": "orchestrator.errors",
     "StorageError": "orchestrator.errors",
     "StudyError": "orchestrator.errors",
+    "StudyFileError": "orchestrator.errors",
     "UserError": "orchestrator.errors",
     "WorkerEnded": "orchestrator.interrupts",
 }
@@ -67,6 +69,7 @@ __all__ = [
     "SpecError",
     "StorageError",
     "StudyError",
+    "StudyFileError",
     "Summary",
     "UserError",
     "WorkerEnded",

@@ -24,6 +24,7 @@ from orchestrator.crew import Crew, News
 from orchestrator.errors import ObjectiveError
 from orchestrator.forecast import KEPT
 from orchestrator.host import this_process
+from orchestrator.kept_folders import KeptFolders
 from orchestrator.launch import Launch
 from orchestrator.lending import is_lent
 from orchestrator.limits import Limits
@@ -77,6 +78,7 @@ class Agent:
         self._tally = Tally()
         self._settlement: Settlement | None = None  # once there is a run
         self._contact: Contact | None = None  # likewise
+        self._folders = _folders_of(launch, view)
         self._no_ticket_left = False
         self._look_at_s = 0.0
         self._noted: set[str] = set()  # what workers said that people should know
@@ -154,9 +156,14 @@ class Agent:
             self._enforce_limits()
             self._contact.beat()
             self._contact.keep_params()
+            self._look_after_folders(self._contact)
             if self._stopping.ending is None:
                 self._restart_or_give_up()
             self._view.refresh(self._snapshot())
+
+    def _look_after_folders(self, contact: Contact) -> None:
+        if self._folders is not None and self._folders.is_due:
+            contact.hastily(self._folders.look)
 
     def _pause_s(self) -> float:
         return _TICK_S if self._crew.is_running else _IDLE_TICK_S
@@ -217,6 +224,7 @@ class Agent:
             max_trials=self._spec.trials_per_worker,
             asks=self._walltime.may_end,
             run_dir=self._launch.paths.root,
+            study_id=run.study_id,
         )
 
     def _wait(self, timeout_s: float) -> None:
@@ -363,3 +371,11 @@ class Agent:
             several=self._launch.rank.size > 1,
             **self._tally.numbers(),
         )
+
+
+def _folders_of(launch: Launch, view: View) -> KeptFolders | None:
+    """The care of the trials' folders, where it is asked for: one rank is enough for those of all."""
+    keep_top = launch.spec.keep_top
+    if keep_top is None or launch.rank.index > 0:
+        return None
+    return KeptFolders(launch.paths.root, keep_top, view.note)

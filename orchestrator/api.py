@@ -85,6 +85,7 @@ def search(
     trial_memory_mib: float | None = None,
     isolate: bool = False,
     trials_per_worker: int | None = None,
+    keep_top: int | None = None,
     progress: bool = True,
     draw: Draw = "all",
 ) -> Summary:
@@ -178,6 +179,10 @@ def search(
             not do, since TensorFlow, JAX, CUDA and OpenMP break in the children of a process that has used
             them. It costs the import of the objective's libraries for each trial.
         trials_per_worker: trials after which a process is replaced, for objectives that leak memory.
+        keep_top: of the folders of trials (``trial_dir``, and what Lightning's loggers and checkpoints write)
+            those of so many best trials stay, or of the Pareto front, and those of failed ones; a folder of
+            another trial is removed once this run has finished it: not sooner than a minute later, or at the
+            end. None: all stay. (In this process folders are temporary, and none stays.)
         progress: show it on standard error.
         draw: "all" (the report, and the plots as PNG files where Chromium is found), "html" (the report) or
             "none" (tables only).
@@ -238,6 +243,7 @@ def search(
         trial_timeout_s=trial_timeout_s,
         trial_memory_mib=trial_memory_mib,
         trials_per_worker=1 if isolate and trials_per_worker is None else trials_per_worker,
+        keep_top=keep_top,
     )
     if origin is not None:
         require_same(origin, study_name, spec.directions)

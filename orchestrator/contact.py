@@ -69,7 +69,7 @@ class Contact:
 
         False: the database is away.
         """
-        return self._hastily(self._look_around)
+        return self.hastily(self._look_around)
 
     def _look_around(self, run: RunHandle) -> None:
         run.runs.beat(run.agent_id, self._time_left_s())
@@ -86,11 +86,14 @@ class Contact:
             trial = worker.trial
             if trial is None or time.monotonic() < trial.suggested_s + _HOLD_S or self._is_away:
                 continue
-            if self._hastily(partial(_store_suggested, trial)):
+            if self.hastily(partial(_store_suggested, trial)):
                 trial.are_stored(list(trial.suggested))
 
-    def _hastily(self, action: Callable[[RunHandle], None]) -> bool:
-        """Do what can be done later as well, unless the database is away: the loop must not wait for it."""
+    def hastily(self, action: Callable[[RunHandle], None]) -> bool:
+        """Do what can be done later as well, unless the database is away: the loop must not wait for it.
+
+        False: it is away.
+        """
         try:
             with self._run.database.hasty():
                 action(self._run)

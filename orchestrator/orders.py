@@ -56,6 +56,7 @@ class WorkOrder:
     max_trials: int | None = None  # that this worker runs, before another takes its place
     asks: bool = False  # before each claim, whether there is time for another trial
     run_dir: Path | None = None  # where the run writes; None for a search in memory
+    study_id: int | None = None  # by which the study is found, whatever it is called by then
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for the wire."""

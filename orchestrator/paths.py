@@ -184,12 +184,17 @@ def remove_folders(made: Sequence[Path]) -> None:
 
 
 def study_folder(study_name: str, parent: Path) -> Path:
-    """The folder that holds the runs of a study: its name with awkward characters replaced."""
+    """The folder that holds the runs of a study."""
+    return parent / RUNS_FOLDER / safe_name(study_name)
+
+
+def safe_name(study_name: str) -> str:
+    """A study's name as that of a file or folder: awkward characters replaced. Two names may become one."""
     safe = re.sub(r"[^\w.-]+", "_", study_name).strip(".") or "study"
     if len(safe.encode()) > _MAX_NAME:
         digest = hashlib.sha256(study_name.encode()).hexdigest()[:12]
         safe = f"{safe.encode()[:_MAX_NAME].decode(errors='ignore')}-{digest}"
-    return parent / RUNS_FOLDER / safe
+    return safe
 
 
 def numbered_runs(folder: Path) -> list[Path]:

@@ -6,13 +6,13 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.names import shown_names
 from orchestrator.paths import write_whole
 from orchestrator.summary import Summary, in_whole_seconds
+from orchestrator.versions import version_of
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -267,12 +267,5 @@ def _inert(json_text: str) -> str:
 
 
 def _versions() -> dict[str, str]:
-    packages = {name: _version(name) for name in ("nano-hpo", "optuna")}
+    packages = {name: version_of(name) for name in ("nano-hpo", "optuna")}
     return {**packages, "Python": platform.python_version(), "platform": platform.platform()}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

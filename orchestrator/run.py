@@ -14,6 +14,7 @@ from orchestrator.agent import Agent
 from orchestrator.begin import begin
 from orchestrator.beginning import Beginning, settle
 from orchestrator.errors import RunFailed
+from orchestrator.kept_folders import remove_spare_folders
 from orchestrator.launch import Launch
 from orchestrator.lending import Lending
 from orchestrator.orders import LoadOrder
@@ -124,6 +125,8 @@ def _conclude(
     ending = _settled(run, ending)
     if _is_last(launch, run, stops, view) and run.runs.end(run.run_id, ending.state, ending.reason):
         run.attempts.release_returned(run.run_id)
+        if launch.spec.keep_top is not None and ending.state == FINISHED:
+            remove_spare_folders(run, launch.paths.root, launch.spec.keep_top, view.note)
         summary = _summary(launch, run.database, run.current_name())
         if stops.count < 2:
             if draw != "none":

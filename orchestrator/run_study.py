@@ -53,7 +53,7 @@ def open_run_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if database is None:
         database = rejoin_database(order.storage_url, Patience(order.storage_patience_s))
-    study_id = StudyStorage(database).get_study_id_from_name(order.study_name)
+    study_id, name = _study_of(database, order)
     storage = RunStorage(database, study_id, _seat(order), listener)
     sampler = tools.get("sampler")
     if sampler is None:
@@ -61,9 +61,17 @@ def open_run_study(
     else:
         sampler.reseed_rng()  # else every worker would draw the same
     pruner = tools.get("pruner") or make_pruner(order.pruner, order.pruner_args)
-    study = RunStudy(order.study_name, storage, sampler, pruner)
+    study = RunStudy(name, storage, sampler, pruner)
     study.run_dir, study.seed = order.run_dir, order.seed
     return study, storage
+
+
+def _study_of(database: Database, order: WorkOrder) -> tuple[int, str]:
+    """Id and name of the study: somebody may have renamed it since the run began."""
+    studies = StudyStorage(database)
+    if order.study_id is None:
+        return studies.get_study_id_from_name(order.study_name), order.study_name
+    return order.study_id, studies.get_study_name_from_id(order.study_id)
 
 
 def _seat(order: WorkOrder) -> Seat:

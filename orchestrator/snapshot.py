@@ -54,7 +54,7 @@ class Snapshot:
     lost_attempts: int = 0
     time_left_s: float | None = None  # of the allocation, or of the launch's timeout; None: there is no end
     curve: Sequence[tuple[int, float]] = ()  # the best so far: trials finished by then, and its value
-    several: bool = False  # agents on other nodes or in other jobs: their trials are in the numbers alone
+    several: bool = False  # there are other ranks: their trials are in the numbers, but not in ``running``
 
     @property
     def left(self) -> int | None:

@@ -38,6 +38,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "trial_timeout_s": (float, int, _NOTHING),
     "trial_memory_mib": (float, int, _NOTHING),
     "trials_per_worker": (int, _NOTHING),
+    "keep_top": (int, _NOTHING),
     "scratch": (str, _NOTHING),
 }
 _IDENTITY = (
@@ -65,7 +66,8 @@ class RunSpec:
     that a launcher gave this rank for its own share (``launchers.read_confinement``). ``storage_proxy``:
     ranks other than 0 reach the database through rank 0. ``scratch``: a folder of each node for what is
     written often (``orchestrator.scratch``). ``trial_memory_mib`` is for a worker with all that
-    it starts; ``trials_per_worker`` 1 gives every trial a process of its own.
+    it starts; ``trials_per_worker`` 1 gives every trial a process of its own. ``keep_top``: of the folders of
+    finished trials those of so many best ones stay (``orchestrator.kept_folders``); None: all do.
     ``walltime_s`` counts from ``asked_s``, when somebody asked for the run (``time.monotonic()``).
     """
 
@@ -95,6 +97,7 @@ class RunSpec:
     trial_timeout_s: float | None = None
     trial_memory_mib: float | None = None
     trials_per_worker: int | None = None
+    keep_top: int | None = None
     walltime_s: Walltime = "auto"
     asked_s: float = field(default_factory=time.monotonic, compare=False)
 
@@ -162,6 +165,8 @@ class RunSpec:
             raise SpecError(f"trial memory is {self.trial_memory_mib} MiB; it must be more than 0.")
         if self.trials_per_worker is not None and self.trials_per_worker < 1:
             raise SpecError(f"trials per worker is {self.trials_per_worker}; it must be 1 or more.")
+        if self.keep_top is not None and self.keep_top < 0:
+            raise SpecError(f"keep top is {self.keep_top}; it must be 0 or more.")
 
     @property
     def has_limits(self) -> bool:

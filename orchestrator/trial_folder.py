@@ -17,6 +17,7 @@ to the step that was marked, and loses the later ones: the next attempt reports 
 from __future__ import annotations
 
 import atexit
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 FOLDER = "nano:trial_dir"  # system attribute of a trial: where its folder is, once it has one
 
+FOLDERS = "trials"  # in the run directory, with a folder for each trial that asks for one
+
+_NAME = re.compile(r"trial-(\d{5,9})(?:-\d+)?")
 _scratch: list[Path] = []  # one folder, for those of all trials in memory
 
 
@@ -37,7 +41,8 @@ def trial_dir(trial: Trial) -> Path:
 
     It is ``trials/trial-00012`` in the run directory, which nodes of a cluster share; a trial that a later
     run takes up keeps the folder that it has. For a search in memory, where nothing is tried again, it is a
-    temporary folder that goes with the process. Nothing in it is deleted here.
+    temporary folder that goes with the process. Nothing in it is deleted here; ``--keep-top`` removes folders
+    of finished trials (``orchestrator.kept_folders``).
 
     Where the folder that it had is not to be found (the study was copied, or lay on the disk of a node), it
     gets a new one, and its checkpoint is forgotten. Raises ``OSError`` when it cannot be made.
@@ -48,14 +53,25 @@ def trial_dir(trial: Trial) -> Path:
     if known is not None:
         _set(trial, CHECKPOINT, None)
     run_dir: Path | None = getattr(trial.study, "run_dir", None)
-    name = f"trial-{trial.number:05d}"
+    name = folder_name(trial.number)
     if run_dir is None:
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_temporary()))
     else:
-        folder = run_dir.absolute() / "trials" / name
+        folder = run_dir.absolute() / FOLDERS / name
         folder.mkdir(parents=True, exist_ok=True)
     _set(trial, FOLDER, str(folder))
     return folder
+
+
+def folder_name(number: int) -> str:
+    """The name of a trial's folder; what else is written for the trial there may add ``-2`` and so on."""
+    return f"trial-{number:05d}"
+
+
+def number_of_folder(name: str) -> int | None:
+    """The number of the trial whose folder is named so; None: it is no trial's."""
+    found = _NAME.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 def mark_checkpoint(trial: Trial, step: int) -> None:

@@ -6,5 +6,6 @@
     reading.py    a database → content
     landing.py    content of a live study → content at rest
     writing.py    content → a database (run_ids.py, bulk.py)
+    archive.py    a database → a file that was read back; then the study may go
     files.py      content ⇄ a file (format.py; its lines: encoding.py, decoding.py, checks.py)
 """

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 STANDARD = "-"
 _GZIP = b"\x1f\x8b"
+_ERRORS = "backslashreplace"  # halves of surrogate pairs may stand in an attribute
 
 
 def write_study(file: str, head: StudyHead, parts: Parts) -> tuple[int, int]:
@@ -31,7 +32,7 @@ def write_study(file: str, head: StudyHead, parts: Parts) -> tuple[int, int]:
     """
     writer = LineWriter()
     n = {TrialPart: 0, RunPart: 0}
-    with _written(file) as out:
+    with written(file) as out:
         out.write(f"{writer.head(head)}\n")
         for part in parts:
             out.writelines(f"{line}\n" for line in writer.lines(part))
@@ -42,17 +43,21 @@ def write_study(file: str, head: StudyHead, parts: Parts) -> tuple[int, int]:
 
 
 @contextmanager
-def _written(file: str) -> Iterator[IO[str]]:
+def written(file: str, encoding: str = "ascii") -> Iterator[IO[str]]:
+    """``file`` open for text, compressed if its name ends in ``.gz``; it is there once the block ends well.
+
+    ``-`` is standard output. ``StudyFileError``: it cannot be written there.
+    """
     if file == STANDARD:
         yield sys.stdout
         return
     path = _place(file)
     try:
         if path.exists() and not path.is_file():  # a device or a pipe keeps its place
-            with path.open("w", encoding="ascii") as out:
+            with path.open("w", encoding=encoding, errors=_ERRORS) as out:
                 yield out
         else:
-            with written_whole(path) as temporary, _opened_to_write(temporary, path.suffix) as out:
+            with written_whole(path) as temporary, _opened_to_write(temporary, path.suffix, encoding) as out:
                 yield out
     except PermissionError:
         raise StudyFileError(f"File {path} may not be written; name another file.") from None
@@ -70,10 +75,10 @@ def _place(file: str) -> Path:
     return path
 
 
-def _opened_to_write(temporary: Path, suffix: str) -> IO[str]:
+def _opened_to_write(temporary: Path, suffix: str, encoding: str) -> IO[str]:
     if suffix == ".gz":
-        return gzip.open(temporary, "wt", encoding="ascii", compresslevel=6)
-    return temporary.open("w", encoding="ascii")
+        return gzip.open(temporary, "wt", encoding=encoding, errors=_ERRORS, compresslevel=6)
+    return temporary.open("w", encoding=encoding, errors=_ERRORS)
 
 
 class StudyFile:

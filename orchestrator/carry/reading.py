@@ -53,7 +53,7 @@ class StudySource:
         self._database = database
         self._name = name
         self._keeps_runs = database.keeps_runs()
-        self._study_id, self._last_id, self.head = database.read(self._head)
+        self.study_id, self._last_id, self.head = database.read(self._head)
 
     def _head(self, c: sa.Connection) -> tuple[int, int, StudyHead]:
         study_id = study_id_of(c, self._name)
@@ -85,7 +85,7 @@ class StudySource:
 
     def _require_unharmed(self, n: int) -> None:
         try:
-            self._database.read(lambda c: require_study(c, self._study_id))
+            self._database.read(lambda c: require_study(c, self.study_id))
         except KeyError:
             n = -1
         if n != self.head.n_trials:
@@ -97,7 +97,7 @@ class StudySource:
 
     def _batch(self, c: sa.Connection, after: int) -> list[tuple[int, TrialPart]]:
         mine = sa.and_(
-            trials.c.study_id == self._study_id, trials.c.trial_id > after, trials.c.trial_id <= self._last_id
+            trials.c.study_id == self.study_id, trials.c.trial_id > after, trials.c.trial_id <= self._last_id
         )
         heads = c.execute(sa.select(trials).where(mine).order_by(trials.c.trial_id).limit(BATCH)).all()
         ids = [head.trial_id for head in heads]
@@ -135,7 +135,7 @@ class StudySource:
         return found
 
     def _runs(self, c: sa.Connection) -> list[RunPart]:
-        query = sa.select(*RUN_COLUMNS).where(runs.c.study_id == self._study_id).order_by(runs.c.start_s)
+        query = sa.select(*RUN_COLUMNS).where(runs.c.study_id == self.study_id).order_by(runs.c.start_s)
         found = c.execute(query).mappings().all()
         return [RunPart(dict(run), tuple(_agents(c, run["run_id"]))) for run in found]
 

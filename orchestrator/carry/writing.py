@@ -24,17 +24,16 @@ from orchestrator.sql.schema import (
     agents,
     attempts,
     runs,
-    studies,
     study_system_attributes,
     study_user_attributes,
     trials,
 )
 from orchestrator.storage.deletion import delete_in_batches
-from orchestrator.storage.study_rows import insert_study, study_id_of
+from orchestrator.storage.renaming import MAX_NAME, name_taken, require_name
+from orchestrator.storage.study_rows import insert_study, rename_study, study_id_of
 
 log = logging.getLogger("nano_hpo")
 
-MAX_NAME = 512  # characters of a study's name in Optuna's schema
 _BATCH = 1_000  # trials written in one transaction
 _MANY = 5_000  # trials whose deletion is worth a line
 
@@ -64,8 +63,7 @@ def land_study(
     can leave it, under that other name.
     Raises ``StudyError`` when there is a study of that name.
     """
-    if not 0 < len(name) <= MAX_NAME:
-        raise StudyError(f"A study's name has 1 to {MAX_NAME} characters; this one has {len(name)}.")
+    require_name(name)
     landing = _Landing(database, head, running)
     landing.require_free(name)
     try:
@@ -96,7 +94,7 @@ class _Landing:
 
     def require_free(self, name: str) -> None:
         if self._database.read(lambda c: study_id_of(c, name)) is not None:
-            raise _exists(name)
+            raise name_taken(name)
 
     def begin(self, temporary_name: str) -> None:
         """Write the study without trials."""
@@ -181,12 +179,11 @@ class _Landing:
         self._written("the names of the study and its runs", work)
 
     def _rename(self, c: sa.Connection, name: str) -> None:
-        statement = sa.update(studies).where(studies.c.study_id == self._study_id).values(study_name=name)
         try:
-            n_renamed = c.execute(statement).rowcount
+            is_there = rename_study(c, self._study_id, name)
         except exc.IntegrityError:
-            raise _exists(name) from None
-        if n_renamed != 1:
+            raise name_taken(name) from None
+        if not is_there:
             raise StudyError(f"Study '{self._temporary_name}' was deleted while it was written.")
 
     def undo(self) -> None:
@@ -207,7 +204,3 @@ class _Landing:
             return self._database.write(work)
         except (exc.DataError, exc.IntegrityError, UnicodeEncodeError, OverflowError) as error:
             raise StorageError(f"The database refuses {what}: {said(error)}.") from None
-
-
-def _exists(name: str) -> StudyError:
-    return StudyError(f"There is a study '{name}' already; choose another name for the new one.")

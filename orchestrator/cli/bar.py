@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
-
-T = TypeVar("T")
-
-_STEP = 500
 
 
 @contextmanager
@@ -25,11 +20,3 @@ def bar(what: str, total: int, is_shown: bool = True) -> Iterator[Callable[[int]
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda n: progress.advance(task, n)
-
-
-def counted(things: Iterable[T], told: Callable[[int], None]) -> Iterator[T]:
-    """The same things; ``told`` hears of them in hundreds."""
-    for n, thing in enumerate(things, 1):
-        yield thing
-        if n % _STEP == 0:
-            told(_STEP)

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 _PLAIN = (int, float, bool, type(None))
 _EPILOG = """\
+Of several objectives they are the trials of the Pareto front, in order of the first objective.
+
+--json prints a list of trials, each with "number", "state", "values", "params", "duration_s",
+"user_attrs" and "intermediate_values"; --format json the parameters of the best alone, one object.
+
 examples:
   nano-hpo best                                # of the last run of this folder
   nano-hpo best --top 5 --storage mysql://user@host/db --study-name s
   nano-hpo best --format args                  # --lr=0.01 --units=64, for a command line
-  nano-hpo best --format json > best.json
-
-Of several objectives they are the trials of the Pareto front, in order of the first objective.
-
---json prints a list of trials, each with "number", "state", "values", "params", "duration_s",
-"user_attrs" and "intermediate_values"; --format json the parameters of the best alone, one object."""
+  nano-hpo best --format json > best.json"""
 
 
 def add_best(subparsers: Any) -> None:
@@ -34,7 +34,6 @@ def add_best(subparsers: Any) -> None:
         help="print the best trial and its parameters",
         description="Print the best trial of a study and its parameters, or the best of several.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_study(parser)
     parser.add_argument(

@@ -34,7 +34,6 @@ def add_db(subparsers: Any) -> None:
         description="Run a private MariaDB or MySQL server as yourself, in a folder; or say what to ask of a "
         "database administrator.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="db_verb", metavar="VERB", required=True)
     for add in (_add_start, _add_url, _add_status, _add_stop, _add_grant):
@@ -47,6 +46,7 @@ def _add_start(verbs: Any) -> None:
         help="start the server in DIR; make it when there is none",
         description="Start the server in DIR, which is made when it is not there. It outlives this shell. "
         "Calling it again does no harm.",
+        epilog="examples:\n  nano-hpo db start ~/hpo-db\n  nano-hpo db start ~/hpo-db --tcp 3307",
     )
     _add_folder(parser)
     parser.add_argument(
@@ -65,6 +65,7 @@ def _add_url(verbs: Any) -> None:
         help="print the storage URL; it holds no password",
         description="Print the URL for --storage. It holds no password: it names DIR/client.cnf, which you "
         "alone can read.",
+        epilog='example:\n  nano-hpo studies --storage "$(nano-hpo db url ~/hpo-db)"',
     )
     _add_folder(parser)
     parser.add_argument(
@@ -78,6 +79,7 @@ def _add_status(verbs: Any) -> None:
         "status",
         help="show whether the server runs, and what it holds",
         description="Show whether the server in DIR runs, and what it holds. Exit code: 0 it runs, 1 not.",
+        epilog="example:\n  nano-hpo db status ~/hpo-db",
     )
     _add_folder(parser)
     parser.add_argument("--json", action="store_true", help="the same as JSON")
@@ -89,6 +91,7 @@ def _add_stop(verbs: Any) -> None:
         "stop",
         help="end the server in order",
         description="End the server in order and wait until it has ended. Its data stays in DIR.",
+        epilog="example:\n  nano-hpo db stop ~/hpo-db",
     )
     _add_folder(parser)
     parser.set_defaults(handler=stop)
@@ -102,8 +105,8 @@ def _add_grant(verbs: Any) -> None:
     parser = verbs.add_parser(
         "grant",
         help="print the SQL to ask of a database administrator",
-        description="Print the SQL that makes a database and an account for nano-hpo on a server of others: "
-        "nano-hpo db grant > setup_db.sql",
+        description="Print the SQL that makes a database and an account for nano-hpo on a server of others.",
+        epilog="example:\n  nano-hpo db grant --user me > setup_db.sql",
     )
     parser.add_argument("--database", default=_DATABASE, metavar="NAME", help=f"default {_DATABASE}")
     parser.add_argument("--user", default=_DATABASE, metavar="NAME", help=f"default {_DATABASE}")

@@ -5,14 +5,27 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+_EPILOG = """\
+signs: ✓ in order, ! it works and may cost something, ✗ a run would not work, - not for this machine
+
+--json prints a list of checks in the same order, each with "area" (software, machine, launchers,
+environment, storage), "topic", "verdict" ("good", "mind", "bad" or "none", for the signs above), "said"
+(what was seen) and "step" (what to do; null where there is nothing).
+
+examples:
+  nano-hpo doctor
+  nano-hpo doctor --storage mysql://user@host/db
+  nano-hpo doctor --json"""
+
 
 def add_doctor(subparsers: Any) -> None:
     """``nano-hpo doctor``."""
     parser = subparsers.add_parser(
         "doctor",
         help="look whether all is there for a run",
-        description="Look at packages, this machine and a storage, and say what to do about what is missing. "
-        "Creates nothing. Exit code 1 when a run would not work.",
+        description="Look at packages, this machine, launchers, environment and a storage, and say what to "
+        "do about what is missing. Creates nothing. Exit code 1 when a run would not work.",
+        epilog=_EPILOG,
     )
     parser.add_argument("--storage", metavar="URL", help="database URL; else NANO_HPO_STORAGE")
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")

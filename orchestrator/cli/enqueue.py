@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 _EPILOG = """\
+guesses.json: a list of objects, [{"lr": 0.01, "units": 64}, {"lr": 0.1}]. What a set does not name is
+sampled. The trials count as tickets of the run that takes them, before new ones.
+
 examples:
   nano-hpo enqueue lr=0.01 units=64            # to the study of the last run of this folder
-  nano-hpo enqueue --file guesses.json --storage mysql://user@host/db --study-name s
-
-guesses.json: a list of objects, [{"lr": 0.01, "units": 64}, {"lr": 0.1}]. What a set does not name is
-sampled. The trials count as tickets of the run that takes them, before new ones."""
+  nano-hpo enqueue --file guesses.json --storage mysql://user@host/db --study-name s"""
 
 
 def add_enqueue(subparsers: Any) -> None:
@@ -30,7 +30,6 @@ def add_enqueue(subparsers: Any) -> None:
         help="have a study try these parameters next",
         description="Enqueue trials with given parameters: the next free workers of a run take them.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("params", nargs="*", metavar="NAME=VALUE", help="one set of parameters")
     add_study(parser)

@@ -6,6 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+_EXAMPLE = """\
+example:
+  nano-hpo init slurm jobs"""
+
 
 def add_init(subparsers: Any) -> None:
     """``nano-hpo init``."""
@@ -13,6 +17,7 @@ def add_init(subparsers: Any) -> None:
         "init",
         help="write job scripts to edit",
         description="Write files to begin with.",
+        epilog=_EXAMPLE,
     )
     verbs = parser.add_subparsers(dest="init_verb", metavar="WHAT", required=True)
     slurm = verbs.add_parser(
@@ -20,6 +25,7 @@ def add_init(subparsers: Any) -> None:
         help="job scripts for Slurm",
         description="Write the job scripts for Slurm into DIR, each for another way to run a search; their "
         "lines marked EDIT are yours. 'nano-hpo submit' writes and submits such a script in one go.",
+        epilog=_EXAMPLE,
     )
     slurm.add_argument("folder", type=Path, metavar="DIR", help="made when it is not there")
     slurm.add_argument("--force", action="store_true", help="overwrite scripts that are there")

@@ -15,7 +15,11 @@ _JSON_HELP = """\
 --json prints a list of jobs, the latest last, each with "job_id", "state" (Slurm's long name; of an array
 with how many; null: not known), "is_over", "elapsed", "exit_code" (null while it is not over), "study",
 "storage" (masked), "trials_done" (null: not begun, or the storage does not say), "n_trials", "n_tasks",
-"submitted" (UTC), "output", "script" and "command"."""
+"submitted" (UTC), "output", "script" and "command".
+
+examples:
+  nano-hpo jobs
+  nano-hpo jobs --all --json"""
 
 
 def add_jobs(subparsers: Any) -> None:
@@ -23,10 +27,9 @@ def add_jobs(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "jobs",
         help="show the Slurm jobs of this folder",
-        description="Show the jobs that were submitted from this folder: those that wait or run, and those\n"
+        description="Show the jobs that were submitted from this folder: those that wait or run, and those "
         "of the last day.",
         epilog=_JSON_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-a", "--all", action="store_true", help="all that were ever submitted")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -40,6 +43,7 @@ def _add_cancel(subparsers: Any) -> None:
         help="end Slurm jobs, in order",
         description="End jobs: their running trials are given back, and the same search, submitted again, "
         "goes on.",
+        epilog="examples:\n  nano-hpo cancel 1234\n  nano-hpo cancel --study-name digits",
     )
     parser.add_argument("jobs", nargs="*", metavar="JOBID", help="as 12; 12_3 for one task of an array")
     parser.add_argument("--study-name", "--study", metavar="NAME", help="this folder's jobs on that study")

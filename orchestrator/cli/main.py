@@ -14,6 +14,8 @@ from typing import NoReturn
 
 from orchestrator.cli import (
     best,
+    completion,
+    dashboard,
     db,
     doctor,
     enqueue,
@@ -27,8 +29,9 @@ from orchestrator.cli import (
     submit,
     trials,
 )
+from orchestrator.cli.parser import BAD_INPUT, Parser
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+FAILED, INTERRUPTED = 1, 130
 
 _DESCRIPTION = """\
 Hyperparameter search on this machine's cores, and on those of a cluster.
@@ -37,6 +40,9 @@ Divides the cores among trial processes, lets them search on one SQL-backed Optu
 summary, plots and one HTML report."""
 
 _EPILOG = """\
+exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted, 75 out of time: the same
+command goes on
+
 examples:
   nano-hpo run train.py:objective --n-trials 100 --n-parallels 4
   nano-hpo run train.py:objective --n-trials 100 --storage mysql://user@host/db --study-name s
@@ -45,18 +51,7 @@ examples:
   nano-hpo studies --storage mysql://user@host/db
   nano-hpo trials --failed --storage mysql://user@host/db --study-name s
   nano-hpo topology --n-parallels 4
-  nano-hpo submit --nodes 4 -- run train.py:objective --n-trials 100 --storage mysql://user@host/db
-
-exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted, 75 out of time: the same
-command goes on"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Argparse with one line per error."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"nano-hpo: {message}; see '{self.prog} --help'.", file=sys.stderr)
-        raise SystemExit(BAD_INPUT)
+  nano-hpo submit --nodes 4 -- run train.py:objective --n-trials 100 --storage mysql://user@host/db"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,13 +111,8 @@ def _explain(error: Exception) -> int:
     return FAILED if isinstance(error, RunFailed) else BAD_INPUT
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="nano-hpo",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> Parser:
+    parser = Parser(prog="nano-hpo", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     parser.set_defaults(parse=parse)  # for verbs that are given the words of another one
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -134,11 +124,13 @@ def _parser() -> argparse.ArgumentParser:
     enqueue.add_enqueue(verbs)
     stop.add_stop(verbs)
     studies.add_verbs(verbs)
+    dashboard.add_dashboard(verbs)
     doctor.add_doctor(verbs)
     submit.add_submit(verbs)
     jobs.add_jobs(verbs)
     init.add_init(verbs)
     measuring.add_tune(verbs)
+    completion.add_completion(verbs, parser)
     return parser
 
 

@@ -115,7 +115,6 @@ def add_tune(subparsers: Any) -> None:
         description="Run a command in slots at several widths, each process bound as a worker is, and say "
         "how many trials an hour each width gives. Let the command do what a short trial does.",
         epilog="example:\n  nano-hpo tune-parallels -- python train.py --epochs 1",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--widths",

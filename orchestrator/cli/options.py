@@ -16,10 +16,6 @@ STORAGE_HELP = (
 )
 
 _RUN_EPILOG = """\
-examples:
-  nano-hpo run train.py:objective -n 100 -p 4
-  nano-hpo run --space space.toml -n 100 -- ./train.sh --lr {lr} --units {units}
-
 space.toml:
   lr = { low = 1e-4, high = 0.1, log = true }
   units = { low = 16, high = 128 }
@@ -29,7 +25,11 @@ A run that was cut off is finished by the same command. --resume begins a new ru
 study: its history counts, and N trials are added.
 
 exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped by Ctrl-C, SIGTERM or SIGHUP,
-75 out of time (walltime, SIGUSR1): the same command goes on"""
+75 out of time (walltime, SIGUSR1): the same command goes on
+
+examples:
+  nano-hpo run train.py:objective -n 100 -p 4
+  nano-hpo run --space space.toml -n 100 -- ./train.sh --lr {lr} --units {units}"""
 
 
 STUDY_HELP = (
@@ -53,7 +53,6 @@ def add_run(subparsers: Any) -> None:
         usage="%(prog)s [options] FILE.py:FUNCTION\n       %(prog)s [options] --space FILE -- COMMAND …",
         description="Search for the parameters that optimise a function of one Optuna trial, or a command.",
         epilog=_RUN_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "objective",
@@ -250,6 +249,14 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "(a copy goes to the run directory every minute and at the end), large arrays, logs. Default: the "
         "run directory; where that is on a network file system, the temporary folder for file and arrays",
     )
+    group.add_argument(
+        "--keep-top",
+        type=int,
+        metavar="K",
+        help="of the folders of trials (trials/trial-00012, where checkpoints and logs of models are) keep "
+        "those of the K best, of the Pareto front with several objectives, and of failed trials; those of "
+        "other trials are removed once this run has finished them (default: all stay)",
+    )
     group.add_argument("--json", action="store_true", help="print the summary as JSON")
     _add_drawing(group)
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
@@ -261,6 +268,7 @@ def add_report(subparsers: Any) -> None:
         "report",
         help="rebuild summary, plots and report of a study",
         description="Read a study from its storage alone and write summary, tables, plots and the report.",
+        epilog="example:\n  nano-hpo report --storage mysql://user@host/db --study-name digits",
     )
     add_study(parser)
     parser.add_argument(
@@ -280,12 +288,20 @@ def _add_drawing(parser: Any) -> None:
     )
 
 
+_TOPOLOGY_EPILOG = """\
+examples:
+  nano-hpo topology
+  nano-hpo topology --n-parallels 4 --explain
+  nano-hpo topology --n-parallels 6 --synthetic "pack:2 numa:2 core:8 pu:2\""""
+
+
 def add_topology(subparsers: Any) -> None:
     """``nano-hpo topology``."""
     parser = subparsers.add_parser(
         "topology",
         help="show this machine and who would get what of it",
         description="What this machine has, what this process may use of it and why, and who would get what.",
+        epilog=_TOPOLOGY_EPILOG,
     )
     parser.add_argument(
         "-p",
@@ -325,6 +341,7 @@ def add_bind(subparsers: Any) -> None:
         "bind",
         help="run any command inside one slot",
         description="Divide this machine like a search would, and run a command in one of the slots.",
+        epilog="example:\n  nano-hpo bind --n-parallels 2 --slot 1 -- python train.py",
     )
     parser.add_argument(
         "-p",

@@ -16,25 +16,24 @@ if TYPE_CHECKING:
     from orchestrator.standing import RunStanding, Standing
 
 _STATUS_EPILOG = """\
-examples:
-  nano-hpo status                              # of the last run of this folder
-  nano-hpo status --storage mysql://user@host/db --study-name s
-  nano-hpo status --study last --json | jq .run.finished
-
 --json prints one object: "study", "storage", "directions", "counts" (of trials by state), "best" (null, or
 "number", "value", "params"), and "run" (null, or "run_id", "owner", "state", "reason", "n_trials",
 "finished", "states", "causes", "rate_per_s", "eta_s", "time_left_s", "hosts", "agents" and "slots", a list
 of those at a trial with "host", "rank", "slot", "cpus", "trial", "step", "value", "age_s"). "state" is
-running, stopping
-(asked to), finished, stopped, failed or cut off (nobody is at work on it)."""
+running, stopping (asked to), finished, stopped, failed or cut off (nobody is at work on it).
+
+examples:
+  nano-hpo status                              # of the last run of this folder
+  nano-hpo status --storage mysql://user@host/db --study-name s
+  nano-hpo status --study last --json | jq .run.finished"""
 
 _WATCH_EPILOG = """\
+It ends with the run; Ctrl-C ends it and leaves the run alone.
+
 examples:
   nano-hpo watch                               # the last run of this folder
   nano-hpo watch --storage mysql://user@host/db --study-name s
-  nano-hpo watch --every 30 --storage mysql://user@host/db > progress.log
-
-It ends with the run; Ctrl-C ends it and leaves the run alone."""
+  nano-hpo watch --every 30 --storage mysql://user@host/db > progress.log"""
 
 
 def add_status(subparsers: Any) -> None:
@@ -44,7 +43,6 @@ def add_status(subparsers: Any) -> None:
         help="say how a study stands",
         description="Say how a study stands: trials by state, the best, the run, and what its slots are at.",
         epilog=_STATUS_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_study(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -57,9 +55,8 @@ def _add_watch(subparsers: Any) -> None:
         "watch",
         help="watch a run, from any machine",
         description="Show a run as it goes on, from the storage alone: on any machine that reaches it. In a "
-        "terminal\na table that is redrawn in place, elsewhere a line whenever something has changed.",
+        "terminal a table that is redrawn in place, elsewhere a line whenever something has changed.",
         epilog=_WATCH_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_study(parser)
     parser.add_argument(

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 _LOOK_S = 0.5
 
 _EPILOG = """\
-examples:
-  nano-hpo stop                                # the run of this folder
-  nano-hpo stop --storage mysql://user@host/db --study-name s --wait
-
 It is as if every agent were told by Ctrl-C once: no trial begins, running ones have --grace seconds (of
 the run) to finish or to checkpoint, the report is written, and the same command goes on later. The agents
-look every five seconds. Of Slurm's jobs the rest of the allocation is given back."""
+look every five seconds. Of Slurm's jobs the rest of the allocation is given back.
+
+examples:
+  nano-hpo stop                                # the run of this folder
+  nano-hpo stop --storage mysql://user@host/db --study-name s --wait"""
 
 
 def add_stop(subparsers: Any) -> None:
@@ -32,7 +32,6 @@ def add_stop(subparsers: Any) -> None:
         help="ask a running run to end, from anywhere",
         description="Ask the run that is at work on a study to end in order, through the storage.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_study(parser)
     parser.add_argument("--run-id", metavar="ID", help="that run, where several are at work on the study")

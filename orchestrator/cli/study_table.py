@@ -50,13 +50,13 @@ def _cells(study: StudyOverview, at_work: Collection[str]) -> Sequence[str]:
         str(study.n_trials),
         *(str(study.counts[state]) for state in _COUNTED.values()),
         best,
-        _minute(study.first),
-        _minute(study.last),
+        minute(study.first),
+        minute(study.last),
         _runs(study.runs, at_work),
     )
 
 
-def _minute(moment: datetime | None) -> str:
+def minute(moment: datetime | None) -> str:
     """Local time."""
     there = local(moment)
     return "-" if there is None else f"{there:%Y-%m-%d %H:%M}"

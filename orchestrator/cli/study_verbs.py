@@ -6,13 +6,12 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from orchestrator.cli.at_hand import studies_at_hand
 from orchestrator.cli.places import made, named_url, opened, require_file, require_free, stored_study
+from orchestrator.words import how_many
 
 if TYPE_CHECKING:
     from orchestrator.carry.writing import Landed
-    from orchestrator.storage.overview import StudyOverview
-
-_DECLINED = 1
 
 
 def list_studies(options: argparse.Namespace) -> int:
@@ -22,92 +21,37 @@ def list_studies(options: argparse.Namespace) -> int:
     from orchestrator.storage_url import masked
 
     url = named_url(options.storage)
-    found, at_work = _overview(url)
+    hand = studies_at_hand(url)
+    found = hand.studies
     if options.json:
-        print(dumps({"storage": masked(url), "studies": as_json(found, at_work)}))
+        print(dumps({"storage": masked(url), "studies": as_json(found, hand.at_work)}))
     elif options.quiet:
         for study in found:
             print(on_one_line(study.name))
     elif found:
-        print(table(found, at_work))
+        print(table(found, hand.at_work))
     else:
         print(f"nano-hpo: {masked(url)} holds no study.", file=sys.stderr)
     return 0
 
 
-def _overview(url: str) -> tuple[list[StudyOverview], set[str]]:
-    """The studies, and the runs that are at work."""
-    from orchestrator.at_work import agents_at_work
-    from orchestrator.sql.opening import study_names
-    from orchestrator.storage.overview import overview
-    from orchestrator.storage.runs import UNENDED
-
-    require_file(url)
-    if not study_names(url):  # there may be no table to read
-        return [], set()
-    with opened(url) as database:
-        keeps_runs = database.keeps_runs()
-        found = database.read(lambda c: overview(c, keeps_runs))
-        running = [run.run_id for study in found for run in study.runs if run.state in UNENDED]
-        return found, {agent.run_id for agent in agents_at_work(database, running)}
-
-
-def delete(options: argparse.Namespace) -> int:
-    """``nano-hpo delete``: 0 when the study is gone, 1 when the answer was no."""
-    from orchestrator.cli.bar import bar
-    from orchestrator.errors import StudyError
-    from orchestrator.storage.deletion import delete_in_batches
-
-    url = named_url(options.storage)
-    found, at_work = _overview(url)
-    study = next((study for study in found if study.name == options.study), None)
-    if study is None:
-        names = ", ".join(study.name for study in found[:8]) or "none"
-        raise StudyError(f"There is no study '{options.study}'; the storage holds {names}.")
-    busy = [run.run_id for run in study.runs if run.run_id in at_work]
-    if busy and not options.force:
-        raise StudyError(f"Run {busy[0]} is at work on study '{study.name}'; stop it first, or use --force.")
-    if not options.yes and not _agreed(study, url):
-        print("nano-hpo: nothing was deleted.", file=sys.stderr)
-        return _DECLINED
-    with opened(url) as database, bar("Deleting", study.n_trials, not options.quiet) as told:
-        delete_in_batches(database, study.study_id, told)
-    _say(options, f"Study '{study.name}' is deleted, with {_trials(study.n_trials)}.")
-    return 0
-
-
-def _agreed(study: StudyOverview, url: str) -> bool:
-    from optuna.trial import TrialState
-
-    from orchestrator.errors import UserError
-    from orchestrator.storage_url import masked
-
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UserError(f"Nobody can be asked whether study '{study.name}' may be deleted; add --yes.")
-    running = study.counts[TrialState.RUNNING]
-    what = _trials(study.n_trials) + (f" ({running:,} running)" if running else "")
-    question = (
-        f"Delete study '{study.name}' with {what} and {_runs(len(study.runs))} from {masked(url)}? [y/N] "
-    )
-    print(question, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
 def export(options: argparse.Namespace) -> int:
     """``nano-hpo export``."""
-    from orchestrator.carry.files import STANDARD, write_study
+    from orchestrator.carry.files import STANDARD
     from orchestrator.carry.reading import StudySource
-    from orchestrator.cli.bar import bar, counted
+    from orchestrator.cli.bar import bar
+    from orchestrator.export.formats import format_for
 
+    chosen = format_for(options.output, options.format)
     url, name = stored_study(named_url(options.storage), options.study_name)
     is_shown = not options.quiet and not (options.output == STANDARD and sys.stdout.isatty())
     with opened(url) as database:
         source = StudySource(database, name)
         with bar("Exporting", source.head.n_trials, is_shown) as told:
-            n_trials, n_runs = write_study(options.output, source.head, counted(source.parts(), told))
+            content = chosen.writer()(database, source, options.output, told)
     where = "on standard output" if options.output == STANDARD else f"in {options.output}"
     if not options.quiet:
-        print(f"nano-hpo: study '{name}' is {where}: {_trials(n_trials)}, {_runs(n_runs)}.", file=sys.stderr)
+        print(f"nano-hpo: study '{name}' is {where}: {content}.", file=sys.stderr)
     return 0
 
 
@@ -119,7 +63,7 @@ def import_(options: argparse.Namespace) -> int:
 
     url = named_url(options.storage)
     file = StudyFile(options.file)
-    name = file.head.name if options.study_name is None else options.study_name
+    name = file.head.name if options.new_name is None else options.new_name
     require_free(url, [name])
     with made(url) as database, bar("Importing", file.head.n_trials, not options.quiet) as told:
         landed = land_study(database, file.head, file.parts(), name, options.running, told)
@@ -169,17 +113,10 @@ def _names_to_copy(source_url: str, options: argparse.Namespace) -> dict[str, st
 def _said(landed: Landed, running: str) -> str:
     became = "wait to be done again" if running == "wait" else "are failed"
     note = f"; {landed.n_were_running:,} of them were running and {became}" if landed.n_were_running else ""
-    return f"Study '{landed.study_name}': {_trials(landed.n_trials)}{note}; {_runs(landed.n_runs)}."
+    n_trials, n_runs = how_many(landed.n_trials, "trial"), how_many(landed.n_runs, "run")
+    return f"Study '{landed.study_name}': {n_trials}{note}; {n_runs}."
 
 
 def _say(options: argparse.Namespace, text: str) -> None:
     if not options.quiet:
         print(text)
-
-
-def _trials(n: int) -> str:
-    return "1 trial" if n == 1 else f"{n:,} trials"
-
-
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n:,} runs"

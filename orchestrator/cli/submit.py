@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from orchestrator.spec import RunSpec
 
 _EPILOG = """\
-examples:
-  nano-hpo submit --time 02:00:00 -- run train.py:objective --n-trials 400
-  nano-hpo submit --nodes 4 --setup 'module load python' -- run train.py:objective -n 400 --storage mysql://…
-  nano-hpo submit --array 8 --profile short -- run train.py:objective -n 400 --storage mysql://…
-  nano-hpo submit --nodes 4 --database -- run train.py:objective -n 400
-  nano-hpo submit --dry-run -- run train.py:objective -n 400
-
 ~/.config/nano-hpo/slurm.toml ($XDG_CONFIG_HOME is respected) may hold what your site wants, by the names of
 these flags; flags win over the profile, and that over the defaults; lines of setup and directives add up:
 
@@ -35,7 +28,14 @@ these flags; flags win over the profile, and that over the defaults; lines of se
   time = "00:30:00"
 
 A job whose time ends before the budget is spent goes back into the queue by itself and goes on.
-Exit codes of --wait: those of the search; 130 for a job that was cancelled, 75 for one cut off."""
+Exit codes of --wait: those of the search; 130 for a job that was cancelled, 75 for one cut off.
+
+examples:
+  nano-hpo submit --time 02:00:00 -- run train.py:objective --n-trials 400
+  nano-hpo submit --nodes 4 --setup 'module load python' -- run train.py:objective -n 400 --storage mysql://…
+  nano-hpo submit --array 8 --profile short -- run train.py:objective -n 400 --storage mysql://…
+  nano-hpo submit --nodes 4 --database -- run train.py:objective -n 400
+  nano-hpo submit --dry-run -- run train.py:objective -n 400"""
 
 
 def add_submit(subparsers: Any) -> None:
@@ -46,7 +46,6 @@ def add_submit(subparsers: Any) -> None:
         usage="%(prog)s [options] -- run FILE.py:FUNCTION [options of nano-hpo run]",
         description="Check a search, write a job script for it, and hand it to Slurm.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_shape(parser)
     _add_place(parser)

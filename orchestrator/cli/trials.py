@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from orchestrator.summary import Summary
 
 _EPILOG = """\
+--json prints a list: of trials with "number", "state", "values", "params", "duration_s", "user_attrs",
+"intermediate_values" (by step), "attempts" (how often it was tried) and "cause" (why it failed); with
+--failed of attempts with "trial", "attempt", "trial_state", "cause", "detail", "host", "rank", "slot",
+"cpus", "pid", "start", "end", "exit_status", "peak_rss_mib", "cpu_s", "job" (of Slurm) and "log" (in the run
+directory); of a failed trial that no attempt of ours explains all is null but "trial", "trial_state" and
+perhaps "detail".
+
 examples:
   nano-hpo trials                              # of the last run of this folder
   nano-hpo trials last
   nano-hpo trials --top 10 --storage mysql://user@host/db --study-name s
   nano-hpo trials --failed
-  nano-hpo trials --state running,waiting
-
---json prints a list: of trials with "number", "state", "values", "params", "duration_s", "attempts" (how
-often it was tried) and "cause" (why it failed); with --failed of attempts with "trial", "attempt",
-"trial_state", "cause", "detail", "host", "rank", "slot", "cpus", "pid", "start", "end", "exit_status",
-"peak_rss_mib", "cpu_s", "job" (of Slurm) and "log" (in the run directory); of a failed trial that no
-attempt of ours explains all is null but "trial", "trial_state" and perhaps "detail"."""
+  nano-hpo trials --state running,waiting"""
 
 
 _ATTEMPT_KEYS = (
@@ -44,9 +45,8 @@ def add_trials(subparsers: Any) -> None:
         "trials",
         help="list the trials of a study, or what went wrong",
         description="List the trials of a study; with --failed every attempt that failed or was lost, with "
-        "its cause,\nwhere it ran, and in which log of the run directory its traceback is.",
+        "its cause, where it ran, and in which log of the run directory its traceback is.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("which", nargs="*", metavar="WHICH", help="numbers, as 12 or 3-7, or 'last'")
     add_study(parser)

@@ -128,6 +128,7 @@ def _spec(options: argparse.Namespace, objective: str | CommandObjective) -> Run
         trial_timeout_s=options.trial_timeout,
         trial_memory_mib=_size_mib(options.trial_memory),
         trials_per_worker=1 if options.isolate else options.trials_per_worker,
+        keep_top=options.keep_top,
     )
 
 
@@ -208,13 +209,15 @@ def topology(options: argparse.Namespace) -> int:
     """``nano-hpo topology``: the machine, the allowance and the division, for people or as JSON."""
     from affinity import choices_of
     from affinity.options import shown
+    from affinity.paint import Look
     from orchestrator.cli.measuring import try_out
 
     (machine, allowance), choices = _machine(options), choices_of(options)
     if options.verify or options.bench:
         divided = _divided(options, choices, machine, choices.select(machine, allowance))
         return try_out(_here(options, divided), choices, benches=options.bench, as_json=options.json)
-    print(shown(machine, allowance, choices, options.n_parallels, options.explain, options.json))
+    words = options.n_parallels, options.explain, options.json
+    print(shown(machine, allowance, choices, *words, look=Look.of(sys.stdout)))
     return 0
 
 

@@ -1,52 +1,111 @@
-"""This machine and how processes start on it: nothing in; checks of cores, MPI and Slurm out."""
+"""This machine and who started us: nothing in; checks of cores, memory and ranks out."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
+from dataclasses import dataclass
 
-from affinity import AffinityError, format_list, read_allowance, read_topology
-from launchers import LauncherError, RankError, read_mpi_library, read_rank
-from orchestrator.doctor.check import Check, bad, good, mind
+from affinity import (
+    AffinityError,
+    Allowance,
+    Topology,
+    can_bind,
+    format_list,
+    get_policy,
+    read_allowance,
+    read_topology,
+)
+from launchers import RankError, read_rank
+from orchestrator.doctor.check import Check, bad, good, mind, none
+
+_LITTLE_MIB = 512  # for a worker with numpy, pandas and a framework
 
 
-def machine_checks() -> Iterator[Check]:
-    """Cores and what may be used of them; which launchers are there, and whether one has started us."""
-    yield _cores()
-    yield _launchers()
-    yield _mpi()
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is, and what this process may use of it."""
+
+    topology: Topology
+    allowance: Allowance
+
+    @property
+    def n_cores(self) -> int:
+        """How many workers there can be without sharing cores."""
+        return len(self.topology.cores_within(self.allowance.pus))
+
+
+def read_machine() -> Machine | Check:
+    """This machine, or why it cannot be read."""
+    try:
+        topology = read_topology()
+        return Machine(topology, read_allowance(topology))
+    except AffinityError as error:
+        return bad("cores", str(error), "nano-hpo reads them from /sys: is it mounted?")
+
+
+def machine_checks(machine: Machine | Check) -> Iterator[Check]:
+    """Cores, memory and what may be used of them; whether a launcher has started us."""
+    if isinstance(machine, Check):
+        yield machine
+    else:
+        yield _cores(machine)
+        yield _threads(machine)
+        yield _memory(machine)
+        yield _binding(machine)
     yield _rank()
 
 
-def _cores() -> Check:
-    try:
-        topology = read_topology()
-        allowance = read_allowance(topology)
-    except AffinityError as error:
-        return bad("cores", str(error), "nano-hpo reads them from /sys: is it mounted?")
-    cores = topology.cores_within(allowance.pus)
-    model = f" of {topology.cpu_model}" if topology.cpu_model else ""
-    said = f"{len(cores)} usable (PUs {format_list(allowance.pus)}){model}"
+def _cores(machine: Machine) -> Check:
+    allowance, model = machine.allowance, machine.topology.cpu_model
+    said = f"{machine.n_cores} usable (PUs {format_list(allowance.pus)}){f' of {model}' if model else ''}"
     quota = allowance.quota_cpus
-    if quota is not None and quota < len(allowance.pus):
-        return mind("cores", f"{said}, but only {quota:g} CPUs by quota", "see nano-hpo topology")
+    if quota is not None and quota < machine.n_cores:
+        step = f"--n-parallels {max(1, int(quota))} at most, or ask for more; see nano-hpo topology"
+        return mind("cores", f"{said}, but only {quota:g} CPUs by quota", step)
     return good("cores", said)
 
 
-def _launchers() -> Check:
-    found = [path for name in ("mpirun", "mpiexec", "srun", "sbatch") if (path := shutil.which(name))]
-    return good("launchers", ", ".join(found) or "neither MPI nor Slurm: one machine at a time")
+def _threads(machine: Machine) -> Check:
+    """Siblings go with their core; where some are not ours, others compute on our cores."""
+    smt, allowed = machine.topology.smt, frozenset(machine.allowance.pus)
+    if smt == 1:
+        return none("SMT", "a core has one hardware thread")
+    used = machine.topology.cores_within(allowed)
+    halved = [core for core in used if len(core.pus) < len(machine.topology.cores[core.index].pus)]
+    if halved:
+        step = "ask for whole cores (Slurm: --hint=nomultithread or --exclusive)"
+        said = f"{len(halved)} core{'s' * (len(halved) != 1)} of which this process may use a part only"
+        return mind("SMT", said, step)
+    return good("SMT", f"{smt} hardware threads a core; a slot has whole cores (--smt off: one of each)")
 
 
-def _mpi() -> Check:
-    if find_spec("mpi4py") is None:
-        return good("mpi4py", "not installed: the launcher's environment tells ranks")
-    try:
-        return good("mpi4py", f"uses {read_mpi_library()}")
-    except LauncherError as error:
-        return mind("mpi4py", str(error), "until then the launcher's environment tells ranks")
+def _memory(machine: Machine) -> Check:
+    memory = machine.allowance.memory
+    if memory is None:
+        return none("memory", "not known")
+    share = memory.mib // max(1, machine.n_cores)
+    said = f"{memory.mib / 1024:.1f} GiB ({memory.source}), {share / 1024:.1f} GiB a core"
+    if share < _LITTLE_MIB:
+        step = "fewer, wider slots (--cores-per-slot), --trial-memory, or ask for more memory"
+        return mind("memory", said, step)
+    return good("memory", said)
+
+
+def _binding(machine: Machine) -> Check:
+    nodes = len(machine.topology.numa_nodes)
+    if not can_bind():
+        return mind(
+            "binding", "this system binds no process", "workers get numbers of threads, no cores of their own"
+        )
+    if nodes > 1 and get_policy()[0] == "unknown":
+        said = f"cores yes; memory policies are not allowed here, of {nodes} NUMA nodes"
+        return mind(
+            "binding", said, "in a container: --cap-add SYS_NICE; until then memory comes where it is touched"
+        )
+    return good(
+        "binding", f"cores{' and memory' if nodes > 1 else ''}, {nodes} NUMA node{'s' * (nodes != 1)}"
+    )
 
 
 def _rank() -> Check:

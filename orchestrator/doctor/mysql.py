@@ -17,11 +17,12 @@ _RESERVED = 3  # connections left to administrators
 _SMALLEST_PACKET_MIB = 4
 
 
-def mysql_checks(c: sa.Connection, url: str) -> Iterator[Check]:
-    """Everything that is particular to these servers."""
+def mysql_checks(c: sa.Connection, url: str, n_workers: int = 1) -> Iterator[Check]:
+    """Everything that is particular to these servers, for so many workers on this machine."""
     yield _version(c)
-    yield _room(c)
+    yield _room(c, n_workers)
     yield _rights(c, url)
+    yield _charset(c)
     yield _names(c, url)
     yield _writes(c)
     yield _settings(c)
@@ -51,7 +52,7 @@ def _version(c: sa.Connection) -> Check:
     return good("server", said)
 
 
-def _room(c: sa.Connection) -> Check:
+def _room(c: sa.Connection, n_workers: int) -> Check:
     """Each worker and each agent has one connection; this one is given back."""
     limit, used = int(_one(c, "@@max_connections")), int(_status(c, "Threads_connected"))
     left, said = limit - used + 1 - _RESERVED, f"{used} of {limit} connections in use"
@@ -66,6 +67,9 @@ def _room(c: sa.Connection) -> Check:
     said = f"{said}: allows about {max(left - 1, 0)} workers more"
     if left < 3:
         return bad("connections", said, "raise max_connections (or the account's MAX_USER_CONNECTIONS)")
+    if left - 1 < n_workers:
+        step = f"fewer than this machine's {n_workers} cores: raise max_connections, else workers share some"
+        return mind("connections", said, step)
     return good("connections", said) if left > 16 else mind("connections", said, "enough for a small run")
 
 
@@ -107,6 +111,14 @@ def _covers(scope: str, database: str) -> bool:
     signs = {"%": ".*", "_": "."}
     regex = "".join(signs.get(word) or re.escape(word[-1:] if word[:1] == "\\" else word) for word in words)
     return tables == "*" and re.fullmatch(regex, database) is not None
+
+
+def _charset(c: sa.Connection) -> Check:
+    """Of tables that others make; ours say their own."""
+    found = f"{_one(c, '@@character_set_database')}, {_one(c, '@@collation_database')} by default"
+    if str(_one(c, "@@collation_database")) == "utf8mb4_bin":
+        return good("character set", found)
+    return good("character set", f"{found}; tables that nano-hpo makes have utf8mb4_bin all the same")
 
 
 def _names(c: sa.Connection, url: str) -> Check:

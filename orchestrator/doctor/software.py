@@ -1,15 +1,20 @@
-"""What is installed here: nothing in; checks of Python, packages, drivers and the browser out."""
+"""What is installed here: nothing in; checks of Python, packages, drivers, servers and the browser out."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-from orchestrator.doctor.check import Check, bad, good, mind
+from orchestrator.browser import find_browser
+from orchestrator.doctor.check import Check, bad, good, mind, none
+from orchestrator.doctor.packages import installed
 from orchestrator.errors import StorageError
-from orchestrator.plots.png import find_browser
 from orchestrator.relay.address import read_address
+from orchestrator.server.choice import ENVIRONMENT, chosen_server
+from orchestrator.server.programs import SERVERS, search_folders
 from orchestrator.storage_url import relay_file
 
 _NEEDED = ("optuna", "sqlalchemy", "psutil", "plotly", "pandas")
@@ -24,22 +29,17 @@ def software_checks(url: str | None) -> Iterator[Check]:
     yield good("Python", f"{sys.version.split()[0]} in {sys.prefix}")
     yield _packages()
     yield _driver(url)
+    yield _server()
+    yield _client()
     yield _browser()
 
 
 def _packages() -> Check:
-    found = {name: _version(name) for name in ("nano-hpo", *_NEEDED)}
+    found = {name: installed(name) for name in ("nano-hpo", *_NEEDED)}
     missing = [name for name, number in found.items() if number is None]
     if missing:
         return bad("packages", f"missing: {', '.join(missing)}", "pip install nano-hpo in this environment")
     return good("packages", ", ".join(f"{name} {number}" for name, number in found.items()))
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _driver(url: str | None) -> Check:
@@ -48,7 +48,7 @@ def _driver(url: str | None) -> Check:
         return mind("database driver", "not known: nobody lends a database there now", "ask while it is lent")
     if kind == "sqlite":
         return good("database driver", "SQLite is part of Python")
-    found = [f"{name} {number}" for name in _DRIVERS[kind] if (number := _version(name))]
+    found = [f"{name} {number}" for name in _DRIVERS[kind] if (number := installed(name))]
     if found:
         return good("database driver", ", ".join(found))
     install = "pip install 'nano-hpo[mysql]'" if kind == "mysql" else "pip install 'psycopg[binary]'"
@@ -71,6 +71,29 @@ def _kind(url: str) -> str | None:
     except StorageError:
         return None
     return kind if kind in (*_DRIVERS, "sqlite") else None
+
+
+def _server() -> Check:
+    """For ``nano-hpo db`` and ``--storage auto:mysql``; a server of others needs none here."""
+    named = chosen_server(None)
+    if named is not None and not Path(named).exists():
+        return mind(
+            "server program", f"{ENVIRONMENT} names {named}, which is not there", f"unset {ENVIRONMENT}"
+        )
+    folders = os.pathsep.join(map(str, search_folders()))
+    path = named or next((path for name in SERVERS if (path := shutil.which(name, path=folders))), None)
+    if path is None:
+        return none(
+            "server program", "none: nano-hpo db needs one (apt install mariadb-server, or conda's mariadb)"
+        )
+    return good("server program", f"{path}: nano-hpo db start DIR")
+
+
+def _client() -> Check:
+    path = shutil.which("mariadb") or shutil.which("mysql")
+    return (
+        good("client", path) if path else none("client", "no mariadb or mysql on PATH; nano-hpo needs none")
+    )
 
 
 def _browser() -> Check:

@@ -19,27 +19,27 @@ from orchestrator.storage_url import masked, sqlite_path
 _SLOW_S, _SKEWED_S = 0.02, 5.0
 
 
-def storage_checks(url: str) -> Iterator[Check]:
-    """Whether it is reachable, and all that can be asked of it then."""
+def storage_checks(url: str, n_workers: int = 1) -> Iterator[Check]:
+    """Whether it is reachable, and all that can be asked of it then; for so many workers on this machine."""
     path = sqlite_path(url)
     if path is not None:
         yield from sqlite_checks(path)
         if not path.exists():
             return
     try:
-        yield from asked(url, lambda c: list(_checks(c, url)))
+        yield from asked(url, lambda c: list(_checks(c, url, n_workers)))
     except StorageError as error:
         yield bad("storage", str(error), "mend that first; a run would stop with the same words")
 
 
-def _checks(c: sa.Connection, url: str) -> Iterator[Check]:
+def _checks(c: sa.Connection, url: str, n_workers: int) -> Iterator[Check]:
     version = str(c.exec_driver_sql(_VERSION.get(c.dialect.name, "SELECT version()")).scalar())
     yield good("storage", f"{masked(url)} answers: {c.dialect.name} {version.split(' on ')[0]}")
     if c.dialect.name != "sqlite":
         yield _latency(c)
         yield _clock(c)
     if c.dialect.name == "mysql":
-        yield from mysql_checks(c, url)
+        yield from mysql_checks(c, url, n_workers)
     yield _tables(c)
 
 

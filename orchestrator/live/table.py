@@ -72,6 +72,8 @@ def _slots(snapshot: Snapshot, room: int, width: int) -> list[RenderableType]:
         words.append(f"… and {len(snapshot.running) - len(shown)} more slots at work")
     if snapshot.starting:
         words.append(f"{snapshot.starting} of {snapshot.n_slots} workers starting")
+    if snapshot.several:
+        words.append("of this rank; 'nano-hpo watch' shows the slots of all")
     if words:
         rest.append(_line(", ".join(words), width, "dim"))
     return [_table(shown), *rest] if shown else rest

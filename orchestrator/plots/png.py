@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,18 +11,11 @@ from pathlib import Path
 
 import psutil
 
+from orchestrator.browser import BROWSERS, find_browser
 from orchestrator.paths import written_whole
 from orchestrator.plots.style import WIDTH, Plot, Skipped
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _WORKER = Path(__file__).with_name("png_worker.py")
-
-
-def find_browser() -> str | None:
-    """The browser of ``BROWSER_PATH``, else the first Chromium or Chrome on PATH. None is ever downloaded."""
-    wanted = os.environ.get("BROWSER_PATH")
-    names = (wanted,) if wanted else BROWSERS
-    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 def write_pngs(figures: Mapping[str, Plot], folder: Path, timeout_s: float = 120.0) -> list[Path] | str:

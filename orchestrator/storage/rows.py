@@ -199,13 +199,18 @@ def write_while_running(
 
 
 def best_trials(study_id: int, direction: StudyDirection, n: int = 1) -> sa.Select[Any]:
-    """The ids of the ``n`` best complete trials of a study, by its first objective; equally good: by age."""
+    """Ids and numbers of the ``n`` best complete trials by the first objective; equally good ones by age."""
+    return ranked_trials(study_id, direction).limit(n)
+
+
+def ranked_trials(study_id: int, direction: StudyDirection) -> sa.Select[Any]:
+    """Ids and numbers of the complete trials of a study with one objective, the best first."""
     kind = trial_values.c.value_type
     rank = sa.case((kind == "INF_NEG", -1), (kind == "INF_POS", 1), else_=0)
     order = sa.desc if direction is StudyDirection.MAXIMIZE else sa.asc
     joined = trials.join(trial_values, trial_values.c.trial_id == trials.c.trial_id)
     return (
-        sa.select(trials.c.trial_id)
+        sa.select(trials.c.trial_id, trials.c.number)
         .select_from(joined)
         .where(
             trials.c.study_id == study_id,
@@ -213,5 +218,4 @@ def best_trials(study_id: int, direction: StudyDirection, n: int = 1) -> sa.Sele
             trial_values.c.objective == 0,
         )
         .order_by(order(rank), order(trial_values.c.value), trials.c.trial_id)
-        .limit(n)
     )

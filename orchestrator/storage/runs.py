@@ -21,6 +21,7 @@ from orchestrator.sql.database import Database, knowing_itself
 from orchestrator.sql.schema import agents, database_now, runs, studies, study_system_attributes
 from orchestrator.sql.upsert import upsert
 from orchestrator.storage.study_rows import insert_study
+from orchestrator.versions import recorded_versions
 
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 STOPPING = "stopping"  # running, but somebody has asked it to end: no trial begins any more
@@ -102,7 +103,7 @@ class RunTable:
         row = {
             "run_id": run_id,
             "owner": user_name(),
-            "spec": json.dumps({**spec.as_json(), "seed": seed}, default=repr),
+            "spec": json.dumps(_stored_spec(spec, seed), default=repr),
             "spec_hash": spec.identity_hash(),
             "seed": seed,
             "n_trials": spec.n_trials,
@@ -232,6 +233,11 @@ class RunTable:
         left_s = (agents.c.until_s - database_now()).label("left_s")
         query = sa.select(agents, stale, left_s).where(agents.c.run_id == run_id).order_by(agents.c.start_s)
         return [_stored_agent(row) for row in self._database.read(lambda c: c.execute(query).all())]
+
+
+def _stored_spec(spec: RunSpec, seed: int) -> dict[str, Any]:
+    """The settings with what the run really uses: its seed, and the versions that draw its trials."""
+    return {**spec.as_json(), "seed": seed, "versions": recorded_versions()}
 
 
 def _is_there(c: sa.Connection, condition: Any) -> bool:

@@ -126,6 +126,12 @@ def name_of_study(c: sa.Connection, study_id: int) -> str:
     return str(name)
 
 
+def rename_study(c: sa.Connection, study_id: int, name: str) -> bool:
+    """Give a study another name; False when there is no such study. ``IntegrityError``: the name is taken."""
+    statement = sa.update(studies).where(studies.c.study_id == study_id).values(study_name=name)
+    return c.execute(statement).rowcount == 1
+
+
 def directions_of(c: sa.Connection, study_id: int) -> list[StudyDirection]:
     """The study's directions in order of the objectives; ``KeyError``."""
     table = study_directions.c

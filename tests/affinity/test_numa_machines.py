@@ -22,7 +22,6 @@ MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
 MISSING += [] if (KERNEL / "vmlinuz").exists() else [str(KERNEL)]
 
 pytestmark = [
-    pytest.mark.long,
     pytest.mark.skipif(platform.machine() != "x86_64", reason="QEMU: the machines are for x86-64"),
     pytest.mark.skipif(bool(MISSING), reason=f"QEMU: there is no {', '.join(MISSING)}"),
     pytest.mark.timeout(1500),
@@ -118,6 +117,7 @@ def home_of(slot: dict[str, Any]) -> str:
         ("hbm", 2, ["0-3", "4-7"], "00"),  # fast memory without cores is for those who ask for it
     ],
 )
+@pytest.mark.long
 def test_each_slot_of_a_machine_has_its_cores_and_the_nearest_memory(
     machine: str, n: int, pus: list[str], nodes: str
 ) -> None:
@@ -127,12 +127,14 @@ def test_each_slot_of_a_machine_has_its_cores_and_the_nearest_memory(
     assert "".join(map(home_of, slots)) == nodes
 
 
+@pytest.mark.long
 def test_memory_is_interleaved_where_that_is_asked_for() -> None:
     (slot,) = verified("2s4c2t", "-p", 1, "--mem-policy", "interleave")
     assert slot["memory_policy"] == "interleave"
     assert min(slot["memory_mib"].values()) > 0.3 * sum(slot["memory_mib"].values())
 
 
+@pytest.mark.long
 def test_memory_is_bound_where_that_is_asked_for() -> None:
     slots = verified("2s4c2t", "-p", 2, "--mem-policy", "bind")
     assert [slot["memory_policy"] for slot in slots] == ["bind", "bind"]

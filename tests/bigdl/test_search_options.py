@@ -5,6 +5,7 @@ import pytest
 
 from bigdl.nano.automl.hpo.backend import PrunerType, SamplerType
 from bigdl.nano.automl.search.options import SearchOptions, split_arguments
+from orchestrator.errors import SpecError
 
 OWN = ("resume", "target_metric", "n_parallels")
 SEE = "See help(model.search)."
@@ -118,3 +119,28 @@ def test_limits_of_a_trial_go_to_the_orchestrator_and_need_processes(given, keyw
     assert options.needs_processes
     assert options.for_orchestrator(1, []).items() >= keywords.items()
     assert not SearchOptions(n_trials=1).needs_processes
+
+
+def test_wishes_for_cores_and_memory_go_to_the_orchestrator_and_need_processes():
+    wishes = {
+        "cores_per_slot": 2,
+        "smt": False,
+        "reserve": 1,
+        "exclude": "0-1",
+        "core_kind": "performance",
+        "mem_policy": "bind",
+        "omp_bind": "close",
+    }
+    for name, value in wishes.items():
+        options = SearchOptions(n_trials=1, **{name: value})
+        assert options.needs_processes, name
+        assert options.for_orchestrator(2, [])[name] == value
+    free = {"policy": "local", "dataloader_workers": 2, "explain": True, "keep_binding": True, "scratch": "x"}
+    options = SearchOptions(n_trials=1, **free)
+    assert not options.needs_processes  # they say something of processes that there may be
+    assert options.for_orchestrator(2, []).items() >= free.items()
+
+
+def test_a_wish_that_cannot_be_is_refused_by_name():
+    with pytest.raises(SpecError, match="mem_policy is 'bond'"):
+        assert SearchOptions(n_trials=1, mem_policy="bond").needs_processes

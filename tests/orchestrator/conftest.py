@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,6 +59,22 @@ class Ledger:
 
     def trials(self):
         return StudyStorage(self.database).get_all_trials(self.study_id)
+
+
+@pytest.fixture
+def here(capsys):
+    """The command line in this process: it spares the start of an interpreter."""
+
+    from orchestrator.cli import main
+
+    def call(*words):
+        try:
+            code = main(list(map(str, words)))
+        except SystemExit as error:
+            code = error.code
+        return SimpleNamespace(code=code, **capsys.readouterr()._asdict())
+
+    return call
 
 
 @pytest.fixture

@@ -23,6 +23,9 @@ def test_a_machine_and_its_software_are_looked_at_without_a_storage(cli):
     assert "optuna" in found["packages"]["said"]
     assert "usable (PUs" in found["cores"]["said"]
     assert "mpi4py" in found
+    assert {one["area"] for one in done.json} == {"software", "machine", "launchers", "environment"}
+    assert {one["verdict"] for one in done.json} <= {"good", "mind", "none"}
+    assert set(done.json[0]) == {"area", "topic", "verdict", "said", "step"}
     assert "storage" not in found
     assert list(cli.cwd.iterdir()) == [cli.cwd / "job.py"]
 
@@ -80,6 +83,22 @@ def test_an_accounts_own_limit_of_connections_counts(mariadb):
         assert room.verdict is verdict
 
 
+def test_connections_are_held_against_the_cores_of_this_machine(mariadb):
+    url = mariadb.create_database()
+    assert by_topic(storage.storage_checks(url, 4))["connections"].verdict is Verdict.GOOD
+    room = by_topic(storage.storage_checks(url, 10_000))["connections"]
+    assert room.verdict is Verdict.MIND
+    assert "fewer than this machine's 10000 cores" in (room.step or "")
+
+
+def test_the_character_set_is_named(mariadb):
+    url = mariadb.create_database()
+    assert by_topic(storage.storage_checks(url))["character set"].said == "utf8mb4, utf8mb4_bin by default"
+    mariadb.execute(f"ALTER DATABASE {name_of(url)} CHARACTER SET latin1")
+    said = by_topic(storage.storage_checks(url))["character set"].said
+    assert said.startswith("latin1, latin1_swedish_ci by default; tables that nano-hpo makes")
+
+
 def test_a_collation_that_takes_names_for_one_is_pointed_out(mariadb):
     url = mariadb.create_database()
     mariadb.execute(f"ALTER DATABASE {name_of(url)} COLLATE utf8mb4_general_ci")
@@ -117,7 +136,7 @@ def test_a_folder_that_is_missing_or_closed_is_bad(tmp_path, monkeypatch):
 
 
 def test_what_is_missing_here_comes_with_the_next_step(monkeypatch):
-    monkeypatch.setattr(software, "_version", lambda name: None)
+    monkeypatch.setattr(software, "installed", lambda name: None)
     monkeypatch.setattr(software, "find_browser", lambda: None)
     found = by_topic(software.software_checks("mysql://h/d"))
     assert found["packages"].verdict is found["database driver"].verdict is Verdict.BAD
@@ -131,7 +150,7 @@ def test_a_database_that_is_lent_needs_the_driver_of_the_one_behind(storage_url,
     try:
         driver = by_topic(software.software_checks(relay.url))["database driver"]
         found = list(storage.storage_checks(relay.url))
-        monkeypatch.setattr(software, "_version", lambda name: None)
+        monkeypatch.setattr(software, "installed", lambda name: None)
         missing = by_topic(software.software_checks(relay.url))["database driver"]
     finally:
         relay.close()
@@ -154,11 +173,16 @@ def test_a_relay_that_is_gone_says_so_and_asks_for_no_driver(cli):
 def test_ranks_are_named(monkeypatch):
     for name, value in {"RANK": "1", "SIZE": "4", "LOCAL_RANK": "1", "LOCAL_SIZE": "2"}.items():
         monkeypatch.setenv(f"OMPI_COMM_WORLD_{name}", value)
-    assert by_topic(machine.machine_checks())["rank"].said == "1 of 4, by openmpi"
+    here = machine.read_machine()
+    assert by_topic(machine.machine_checks(here))["rank"].said == "1 of 4, by openmpi"
     monkeypatch.delenv("OMPI_COMM_WORLD_SIZE")
-    assert by_topic(machine.machine_checks())["rank"].verdict is Verdict.BAD
+    assert by_topic(machine.machine_checks(here))["rank"].verdict is Verdict.BAD
 
 
 def test_the_text_aligns_topics_and_puts_steps_below():
-    text = check.render([check.good("a", "fine"), check.bad("longer", "broken", "mend it")])
-    assert text == "✓ a       fine\n✗ longer  broken\n          → mend it"
+    found = [check.good("a", "fine"), check.bad("longer", "broken", "mend it"), check.none("b", "not here")]
+    total = "1 problem: a run would not work; 0 things to mind."
+    text = "✓ a       fine\n✗ longer  broken\n          → mend it\n- b       not here"
+    assert check.render(found) == f"{text}\n\n{total}"
+    areas = [*check.within("one", found[:1]), *check.within("two", found[2:])]
+    assert check.render(areas) == "one\n✓ a  fine\n\ntwo\n- b  not here\n\nAll is well."

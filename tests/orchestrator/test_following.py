@@ -158,12 +158,12 @@ BAD_WORDS = {
     "best --top -1": "--top is -1; it must be 1 or more.",
     "watch --every 0": "--every is 0.0 s; it must be 0.5 or more.",
     "enqueue": "Give parameters as NAME=VALUE …, or --file FILE with sets of them.",
-    "enqueue x": "parameter 'x' is not NAME=VALUE.",
+    "enqueue x": "parameter 'x' is not KEY=VALUE.",
     "enqueue --file none.json": "none.json cannot be read as JSON",
     "enqueue kidn=a": "No trial of the study has a parameter 'kidn'; did you mean 'kind'?",
     "enqueue x=7": "x = 7 is not in its range (-5 to 5); --force enqueues it.",
     "enqueue kind=c": "kind = 'c' is not in its range (one of a, b); --force enqueues it.",
-    "stop": "Nobody is at work on a run of study 'job-quadratic'; see 'nano-hpo status'.",
+    "stop": "Nobody is at work on a run of study 'job-quadratic'; 'nano-hpo status' shows how it stands.",
 }
 
 

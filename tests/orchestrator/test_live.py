@@ -66,6 +66,11 @@ def test_the_screen_is_never_larger_than_the_terminal(n_slots, width, height):
     assert shown == n_slots or any(f"… and {n_slots - shown} more" in line for line in lines) or width < 40
 
 
+def test_one_rank_of_several_says_where_the_others_are():
+    assert "of this rank; 'nano-hpo watch' shows the slots of all" in "\n".join(drawn(snapshot(several=True)))
+    assert "nano-hpo watch" not in "\n".join(drawn(snapshot()))
+
+
 def test_names_cannot_act_in_the_terminal():
     evil = snapshot(study="a\x1b[31mred\nb", best=Best(1, 1.0, {"x\x1b]0;t\x07": "y\r\n"}))
     assert not any(set("\x1b\x07\r") & set(line) for line in drawn(evil))

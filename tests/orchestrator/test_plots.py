@@ -17,12 +17,12 @@ import optuna
 import plotly.graph_objects as go
 import pytest
 
+from orchestrator.browser import find_browser
 from orchestrator.plots import Skipped, figures, thin, write_pngs
 from orchestrator.plots.axes import scale_of, ticks
 from orchestrator.plots.history import history_figure
 from orchestrator.plots.importance import durations
 from orchestrator.plots.labels import choice_labels, name_labels
-from orchestrator.plots.png import find_browser
 from orchestrator.plots.style import UndrawableError
 from orchestrator.plots.thin import MAX_LINES, MAX_PARALLEL, MAX_POINTS, evenly
 from orchestrator.plots.view import StudyView

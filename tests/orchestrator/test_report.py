@@ -15,8 +15,8 @@ import optuna
 import plotly.graph_objects as go
 import pytest
 
+from orchestrator.browser import find_browser
 from orchestrator.plots import Skipped, figures
-from orchestrator.plots.png import find_browser
 from orchestrator.records import AttemptRecord, PoolRecord, RunRecord, SlotRecord
 from orchestrator.report import describe, duration, render, seconds, spread, write_report
 from orchestrator.summary import Summary

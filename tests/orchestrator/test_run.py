@@ -448,7 +448,6 @@ BAD = [
     (("topology", "--root", "/nowhere"), "/nowhere"),
     (("topology", "--synthetic", "2 4", "-p", 9), "9 slots"),
     (("jump",), "jump"),
-    ((), "VERB"),
 ]
 
 

@@ -8,7 +8,6 @@ import os
 import pty
 import subprocess
 from contextlib import closing
-from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -16,27 +15,12 @@ import sqlalchemy as sa
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from orchestrator.cli import main
 from orchestrator.sql import schema
 from orchestrator.sql.opening import open_database
 from orchestrator.storage import study_rows
 from orchestrator.storage.deletion import delete_in_batches
 from orchestrator.storage.overview import overview
 from orchestrator.storage.study_storage import StudyStorage
-
-
-@pytest.fixture
-def here(capsys):
-    """The command line in this process: it spares the start of an interpreter."""
-
-    def call(*words):
-        try:
-            code = main(list(map(str, words)))
-        except SystemExit as error:
-            code = error.code
-        return SimpleNamespace(code=code, **capsys.readouterr()._asdict())
-
-    return call
 
 
 def plain(url: str):

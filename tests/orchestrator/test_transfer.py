@@ -137,7 +137,7 @@ def test_a_copy_is_the_same_study_to_plain_optuna_on_every_database(here, mariad
 def test_a_study_comes_back_from_its_file_as_it_was(here, storage_url, file):
     make_study(storage_url)
     assert here("export", "--storage", storage_url, "-o", file).code == 0
-    done = here("import", file, "--storage", storage_url, "--study-name", "again")
+    done = here("import", file, "--storage", storage_url, "--as", "again")
     assert (done.code, done.err) == (0, ""), done.err
     assert seen(storage_url, "again") == seen(storage_url)
 
@@ -410,7 +410,7 @@ def lines_of(here, url) -> list[str]:
 def refused(here, lines: list[str], url: str) -> str:
     """What is said of a file of these lines; that nothing is left of it is checked."""
     Path("bad").write_text("".join(lines))
-    done = here("import", "bad", "--storage", url, "--study-name", "new")
+    done = here("import", "bad", "--storage", url, "--as", "new")
     assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
     assert names_in(url) == ["s"]
     return done.err
@@ -459,7 +459,7 @@ def test_a_damaged_compressed_file_is_refused(here, storage_url):
     make_study(storage_url, "s")
     packed = gzip.compress("".join(lines_of(here, storage_url)).encode())
     Path("bad.gz").write_bytes(packed[:-40])
-    done = here("import", "bad.gz", "--storage", storage_url, "--study-name", "new")
+    done = here("import", "bad.gz", "--storage", storage_url, "--as", "new")
     assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
     assert "cut off or damaged" in done.err
     assert names_in(storage_url) == ["s"]

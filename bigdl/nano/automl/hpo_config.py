@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["disable_hpo_tf", "enable_hpo_tf", "is_hpo_tf_enabled"]
+
 _is_on = False
 
 

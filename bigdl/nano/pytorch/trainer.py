@@ -112,6 +112,10 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
         - ``trial_timeout`` (seconds) and ``trial_memory`` (MiB) end and fail a trial that takes more;
           ``max_retries``: how often a trial is tried again whose process or node was lost; ``isolate``: every
           trial in a process of its own; ``trials_per_worker``: a new process after so many.
+        - ``policy``, ``cores_per_slot``, ``smt``, ``reserve``, ``exclude``, ``core_kind``, ``mem_policy``,
+          ``omp_bind``, ``dataloader_workers``, ``explain``, ``keep_binding``, ``scratch``: which cores and
+          memory the processes get, and where they write, as in ``orchestrator.search``.
+        - ``keep_top``: of the folders of trials those of so many best ones stay, see ``orchestrator.search``.
         - ``catch``, ``gc_after_trial``: of Optuna, for old code. Any exception fails its trial alone.
 
         A trial has a trainer of its own with the arguments of this one: copies of its callbacks, in which

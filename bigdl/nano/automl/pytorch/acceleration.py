@@ -21,6 +21,8 @@ import torch
 from bigdl.nano.automl.pytorch.latency import Latency, measure
 from bigdl.nano.pytorch import ipex
 
+__all__ = ["METHODS", "Method", "accelerated", "register"]
+
 log = logging.getLogger("nano_hpo")
 
 Forward = Callable[..., Any]

@@ -14,6 +14,10 @@ from typing import Any, Literal
 from orchestrator.names import shown_name
 
 _RENAMED = {"n_jobs": "n_parallels", "load_if_exists": "resume", "dataloaders": "train_dataloaders"}
+_CHOICES = (
+    *("policy", "cores_per_slot", "smt", "reserve", "exclude"),
+    *("core_kind", "mem_policy", "omp_bind", "dataloader_workers"),
+)
 _BY_NAME = ("search_space", "fixed_params")  # arguments of samplers that name parameters
 
 
@@ -46,7 +50,20 @@ class SearchOptions:
     trial_memory: float | None = None  # MiB
     isolate: bool = False
     trials_per_worker: int | None = None
+    keep_top: int | None = None  # of the trials' folders, those of so many best ones
     checkpoint: bool = False
+    policy: Literal["auto", "balanced", "local"] = "auto"  # from here on as in ``orchestrator.search``
+    cores_per_slot: int | None = None
+    smt: bool = True
+    reserve: int = 0
+    exclude: str | Iterable[int] = ()
+    core_kind: Literal["performance", "efficient", "any"] = "any"
+    mem_policy: Literal["preferred", "bind", "interleave", "none"] = "preferred"
+    omp_bind: Literal["close", "spread"] | None = None
+    dataloader_workers: int | None = None
+    explain: bool = False
+    keep_binding: bool = False
+    scratch: str | Path | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.checkpoint, bool):
@@ -57,8 +74,15 @@ class SearchOptions:
     @property
     def needs_processes(self) -> bool:
         """Whether the trials cannot run in the caller's own process, whatever ``n_parallels`` is."""
+        from orchestrator.machine import checked_choices
+
         limits = (self.trial_timeout, self.trial_memory, self.trials_per_worker)
-        return self.run_dir is not None or self.isolate or any(limit is not None for limit in limits)
+        is_limited = self.isolate or any(limit is not None for limit in limits)
+        return self.run_dir is not None or is_limited or checked_choices(**self._choices()).need_a_process
+
+    def _choices(self) -> dict[str, Any]:
+        """How the machine is to be divided, as ``affinity.Choices`` takes it."""
+        return {name: getattr(self, name) for name in _CHOICES}
 
     @property
     def prunes(self) -> bool:
@@ -97,6 +121,11 @@ class SearchOptions:
             "trial_memory_mib": self.trial_memory,
             "isolate": self.isolate,
             "trials_per_worker": self.trials_per_worker,
+            "explain": self.explain,
+            "keep_binding": self.keep_binding,
+            "scratch": self.scratch,
+            **self._choices(),
+            "keep_top": self.keep_top,
         }
 
 

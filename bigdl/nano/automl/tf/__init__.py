@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+__all__ = ["require_tensorflow"]
+
 _OLDEST_KERAS = 3
 
 

@@ -1,0 +1,15 @@
+"""A person is asked before something goes: what is to be done in; yes or no out."""
+
+from __future__ import annotations
+
+import sys
+
+
+def agreed(question: str, what: str) -> bool:
+    """Ask ``question`` on the terminal; ``UserError`` (``what`` may be done) where nobody sits at one."""
+    from orchestrator.errors import UserError
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UserError(f"Nobody can be asked whether {what}; add --yes.")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
