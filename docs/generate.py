@@ -44,9 +44,12 @@ ENVIRONMENT = """\
 PUBLIC = {
     "orchestrator": "searches, storage, checkpoints",
     "bigdl.nano.automl.hpo": "what makes classes, functions and models searchable",
+    "bigdl.nano.automl.hpo.backend": "samplers and pruners by the old names",
     "bigdl.nano.automl.hpo.space": "search spaces",
     "bigdl.nano.automl.hpo.visualization": "plots of a study",
+    "bigdl.nano.automl.hpo_config": "whether layers and optimizers are searchable",
     "bigdl.nano.pytorch": "Lightning models",
+    "bigdl.nano.automl.pytorch.acceleration": "faster inference",
     "bigdl.nano.automl.tf.keras": "Keras models",
     "affinity": "a machine's cores: read, divided, bound; useful by itself",
     "launchers": "ranks, workers, job scripts",
@@ -153,7 +156,9 @@ def api() -> str:
     parts = [
         f"{HEAD}# Python reference\n",
         "What may be imported, with the first line of its docstring. `make docs` renders all docstrings as web\n"
-        "pages in `build/docs/`; `help(search)` in Python shows one. Names that do not stand here may change.\n",
+        "pages in `build/docs/`; `help(search)` in Python shows one. Names that do not stand here may change. One\n"
+        "of these is deprecated in a release, with a warning that names what stands in its place, and removed no\n"
+        "sooner than two releases later.\n",
     ]
     for module, what in PUBLIC.items():
         rows = [(f"`{name}`", _cell(_first_line(getattr(import_module(module), name)))) for name in _public(module)]

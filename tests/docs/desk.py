@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,7 @@ _SHORTER = (
     (r"(--n-parallels|-p) [3-9]\b", r"\1 2"),
     (r"nano-hpo run(?= )", "nano-hpo run --draw none"),
     (r"nano-hpo report(?=$| +[-#])", "nano-hpo report --draw html"),
+    (r"nano-hpo dashboard(?= )", "nano-hpo dashboard --port 0"),
     (r"mpirun -n \d+", "mpirun -n 2"),
     (r"-- run(?= )", "-- run --draw none"),
     (r"--cpus-per-task[= ]\d+", "--cpus-per-task=2"),
@@ -153,6 +155,19 @@ class Desk:
         inner = shlex.join(["bash", "-euo", "pipefail", "-c", self.shortened(block.text)])
         command = f"stty rows 30 cols 110; {inner}"
         self._finish(block, self._start(["script", "--quiet", "--return", "--command", command, "/dev/null"]))
+
+    def until_interrupted(self, block: Block) -> None:
+        """A server, until it has said where it is."""
+        log = self.folder / "server.log"
+        words = ["bash", "-c", f"exec {self.shortened(block.text).strip()}"]
+        with log.open("w") as output:
+            server = subprocess.Popen(words, cwd=self.folder, env=self.environ, stdout=output, stderr=output)
+        try:
+            wait_until(lambda: "http://" in log.read_text() or server.poll() is not None)
+            server.send_signal(signal.SIGINT)
+            assert server.wait(PATIENCE_S) in (0, 130), log.read_text()
+        finally:
+            server.kill()
 
     def _start(self, words: list[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -22,6 +22,7 @@ CATEGORIES = {
     ("python", "continues"): "continued",  # run behind the script before, in the same program
     ("bash", ""): "commands",  # run by bash, which ends at the first failure
     ("bash", "terminal"): "terminal",  # run in a terminal of its own, 110 x 30
+    ("bash", "until Ctrl-C"): "until Ctrl-C",  # a server: it says its address, and ends by Ctrl-C
     ("bash", "beside a run"): "beside a run",  # run while a search is at work in the folder
     ("bash", "cluster"): "cluster",  # run on a Slurm cluster; the jobs must succeed
     ("bash", "install"): "install",  # parsed: extras, targets of make and packages must exist

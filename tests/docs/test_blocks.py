@@ -19,7 +19,7 @@ from tests.docs.desk import Desk, desk
 from tests.docs.pages import CATEGORIES, PAGES, ROOT, Block, blocks
 from tests.slurm.cluster import Cluster
 
-RUN = {"script", "continued", "commands", "terminal", "beside a run", "cluster", "file", "change", "data", "shown"}
+RUN = {"script", "continued", "commands", "terminal", "beside a run", "cluster", "until Ctrl-C", "file", "change", "data", "shown"}
 READ = {"install", "elsewhere", "live", "drawing"}
 # What the last line of a page prints: trials of the two searches of one study, and what the best is worth.
 PRINTED = {"keras.md": r"^4 \[", "lightning.md": r"^4 \[\{'val_loss': "}
@@ -79,6 +79,8 @@ def run(block: Block, desk: Desk, cluster: Cluster | None) -> None:
             desk.command(block)
         case "terminal":
             desk.terminal(block)
+        case "until Ctrl-C":
+            desk.until_interrupted(block)
         case "beside a run":
             desk.beside_a_run(block)
         case "cluster":
