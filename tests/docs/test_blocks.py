@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import subprocess
@@ -12,8 +13,11 @@ import tomllib
 from importlib.util import find_spec
 
 import pytest
+from rich.console import Console
 
 from orchestrator.cli.main import parse
+from orchestrator.live.table import screen
+from orchestrator.snapshot import Best, BusySlot, Snapshot
 from tests.conftest import MariaDB
 from tests.docs.desk import Desk, desk
 from tests.docs.pages import CATEGORIES, PAGES, ROOT, Block, blocks
@@ -121,6 +125,28 @@ def require_printed(block: Block, printed: str) -> None:
 def words(line: str) -> str:
     """The first word of a line that is no number: ``Best:``, ``trial``, ``lr``."""
     return next(iter(re.findall(r"[A-Za-z_][\w.-]*:?", line)), "")
+
+
+@pytest.mark.parametrize("block", of("live"), ids=str)
+def test_the_live_table_is_the_one_that_is_drawn(block: Block) -> None:
+    slots = [BusySlot(0, "vm", "0", 23, 23, 0.0261547, 8.0), BusySlot(1, "vm", "1", 25, 8, 0.0361714, 1.9)]
+    parameters = {"model": "network", "alpha": "0.00153811", "units": "67"}
+    drawn = Snapshot(
+        study="digits",
+        total=40,
+        finished=24,
+        states={"COMPLETE": 11, "PRUNED": 13},
+        running=slots,
+        starting=0,
+        n_slots=2,
+        best=Best(22, 0.0239288, parameters),
+        rate_per_s=34.7 / 60,
+    )
+    # In colours: without them the rest of the bar is not drawn.
+    console = Console(file=io.StringIO(), width=110, force_terminal=True, color_system="standard", record=True)
+    console.print(screen(drawn, 110, 30))
+    printed = [line.rstrip() for line in console.export_text().rstrip().splitlines()]
+    assert printed == block.text.splitlines()
 
 
 @pytest.mark.parametrize("block", of("install"), ids=str)
