@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ def read_toml(path: Path, advice: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{path} is not TOML: {error}.") from None
     return tables
+
+
+def respelled(table: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
+    """The table with ``new`` for ``old`` in its keys; ``SpecError`` where that makes one of two keys."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace(old, new)
+        if name in found:
+            raise SpecError(f"'{name}' is there twice, with - and with _; write it once.")
+        found[name] = value
+    return found
 
 
 def _parsed(data: bytes) -> dict[str, Any]:

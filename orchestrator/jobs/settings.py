@@ -27,6 +27,7 @@ from typing import Any
 
 from orchestrator.errors import SpecError
 from orchestrator.storage_url import masked
+from orchestrator.toml_file import respelled
 
 _LISTS = ("setup", "directive")
 KEYS: Mapping[str, type] = {
@@ -98,7 +99,7 @@ def _read(file: Path) -> dict[str, Any]:
 def study_settings(table: Any, where: str) -> dict[str, Any]:
     """The table [slurm] of a study file, by the names of the flags; ``database = true`` is the flag alone."""
     if isinstance(table, dict):
-        table = {key.replace("_", "-"): value for key, value in table.items()}
+        table = respelled(table, "_", "-")
         database = table.get("database")
         if isinstance(database, bool):
             table = {**table, "database": ""} if database else _without(table, "database")

@@ -13,7 +13,7 @@ from orchestrator.errors import SpecError
 from orchestrator.jobs.settings import study_settings
 from orchestrator.study_file.secrets import require_private
 from orchestrator.study_file.setting import Setting, shown
-from orchestrator.toml_file import read_toml
+from orchestrator.toml_file import read_toml, respelled
 
 SUFFIX = ".toml"
 OWN_KEYS = ("objective", "command", "space", "slurm")  # beside the flags, which have none of these forms
@@ -45,20 +45,9 @@ def read_study_file(path: Path, known: Iterable[Setting]) -> StudyFile:
     tables = read_toml(path, f"'nano-hpo init study FILE.py:FUNCTION {path.name}' writes one")
     require_private(path, tables)
     try:
-        return _study(path, _by_name(tables), {setting.name: setting for setting in known})
+        return _study(path, respelled(tables, "-", "_"), {setting.name: setting for setting in known})
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-
-
-def _by_name(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by names with ``_``; ``n-trials`` is the same key."""
-    found: dict[str, Any] = {}
-    for key, value in tables.items():
-        name = key.replace("-", "_")
-        if name in found:
-            raise SpecError(f"'{name}' is there twice, with - and with _; write it once.")
-        found[name] = value
-    return found
 
 
 def _study(path: Path, values: dict[str, Any], known: Mapping[str, Setting]) -> StudyFile:
