@@ -29,7 +29,7 @@ class Sources:
 
 def _of(source: Source | Mapping[str, Source], value: Any) -> Any:
     if not isinstance(value, Mapping):
-        return source
+        return "default" if source == "environment" and value is None else source  # it was not for this run
     if isinstance(source, str):
         return dict.fromkeys(value, source)
     return {key: source.get(key, "default") for key in value}

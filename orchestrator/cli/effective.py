@@ -1,4 +1,4 @@
-"""What holds for a run: typed flags and a study file in; options as if all had been typed, with sources, out."""
+"""What holds for a run: typed flags and a study file in; options as if all were typed, with sources, out."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _merged(options: argparse.Namespace, study: StudyFile) -> argparse.Namespace
     command = options.command if options.command is not None else study.command
     if study.objective is None and command is None:
         raise SpecError(
-            f"{study.path} does not say what to run: write objective = 'FILE.py:FUNCTION', or command = [...] "
+            f"{study.path} does not say what to run: write objective = 'FILE.py:FUNCTION', or command = […] "
             "and a table [space]."
         )
     space = options.space if options.space is not None else _space(study)
@@ -113,9 +113,7 @@ def _variable(name: str) -> str:
     return {"storage": STORAGE, "server": SERVER, "dataloader_workers": DATALOADER_WORKERS}.get(name, "")
 
 
-def _of_arguments(
-    name: str, whose: str, given: Mapping[str, Any], study: StudyFile
-) -> dict[str, Source]:
+def _of_arguments(name: str, whose: str, given: Mapping[str, Any], study: StudyFile) -> dict[str, Source]:
     """The source of each argument, by its key."""
     found: dict[str, Source] = {}
     if whose not in given:

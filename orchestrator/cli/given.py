@@ -1,4 +1,4 @@
-"""What a parser knows of its flags: the settings that a study file may have, and which flags were typed, out."""
+"""A parser in; its flags as the settings that a study file may have, and those that were typed, out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.study_file.setting import Setting
 
 _Parse = Callable[[Any, Any], tuple[argparse.Namespace, list[str]]]
-_KINDS = (int, float, Path)  # what a flag's `type` may be
+_KINDS: tuple[type, ...] = (int, float, Path)  # what a flag's `type` may be
 
 
 def given(parser: argparse.ArgumentParser, parse: _Parse, words: Sequence[str]) -> dict[str, Any]:
@@ -64,4 +64,7 @@ def _setting(action: argparse.Action, group: str) -> Setting:
 def _kind(action: argparse.Action) -> type:
     if action.nargs == 0:
         return bool
-    return next((kind for kind in _KINDS if action.type is kind), str)
+    for kind in _KINDS:
+        if action.type is kind:
+            return kind
+    return str

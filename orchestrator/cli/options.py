@@ -54,8 +54,8 @@ def add_run(subparsers: Any) -> None:
         "objective",
         nargs="?",
         metavar="FILE.py:FUNCTION",
-        help="what to optimise (default FUNCTION: objective); or a study file, FILE.toml, that says it with all "
-        "else: flags win over it",
+        help="what to optimise (default FUNCTION: objective); or a study file, FILE.toml, that says this and "
+        "all else: flags win over it",
     )
     add_settings(parser)
     parser.set_defaults(handler=verbs.run)

@@ -11,8 +11,8 @@
     partition = "express"
     time = "00:30:00"
 
-Keys are the flags of `nano-hpo submit` without their dashes. The table [slurm] of a study file has the same ones,
-also with ``_`` for ``-``, and ``profile`` and ``database`` with them.
+Keys are the flags of `nano-hpo submit` without their dashes. The table [slurm] of a study file has the same
+ones, also with ``_`` for ``-``, and ``profile`` and ``database`` with them.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def merged(
 ) -> dict[str, Any]:
     """Flags win over ``study``, that over the profile, that over the defaults; setup and directives add up.
 
-    A flag that is None was not given. ``study`` is what a study file says. Raises ``SpecError`` for a key that
-    is none, by its name.
+    A flag that is None was not given. ``study`` is what a study file says. Raises ``SpecError`` for a key
+    that is none, by its name.
     """
     given = {key: value for key, value in flags.items() if value is not None}
     levels = [*read_levels(file, profile), study or {}, given]

@@ -97,7 +97,9 @@ def _command(given: Any) -> tuple[str, ...] | None:
     except ValueError as error:  # a quotation mark without its other one
         raise SpecError(f"command is {shown(given)}: {str(error).lower()}; write a list of words.") from None
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-        raise SpecError(f"command is {shown(given)}; it must be a list of words, as ['./train.sh', '{{lr}}'].")
+        raise SpecError(
+            f"command is {shown(given)}; it must be a list of words, as ['./train.sh', '{{lr}}']."
+        )
     return tuple(words)
 
 

@@ -64,7 +64,10 @@ class Setting:
         wanted = str if self.kind is Path else self.kind
         if not isinstance(given, wanted) or (wanted is int and isinstance(given, bool)):
             raise self._refused(given, _RULES[self.kind])
-        if isinstance(given, str) and "\0" in given:
+        return self._text(given) if isinstance(given, str) else given
+
+    def _text(self, given: str) -> str | Path:
+        if "\0" in given:
             raise self._refused(given, "without NUL")
         return Path(given) if self.kind is Path else given
 
