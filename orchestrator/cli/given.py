@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.study_file.setting import Setting
 
 _Parse = Callable[[Any, Any], tuple[argparse.Namespace, list[str]]]
-_KINDS: tuple[type, ...] = (int, float, Path)  # what a flag's `type` may be
+_KINDS: Mapping[Any, type] = {int: int, float: float, Path: Path}  # what a flag's `type` may be
 
 
 def given(parser: argparse.ArgumentParser, parse: _Parse, words: Sequence[str]) -> dict[str, Any]:
@@ -64,7 +64,4 @@ def _setting(action: argparse.Action, group: str) -> Setting:
 def _kind(action: argparse.Action) -> type:
     if action.nargs == 0:
         return bool
-    for kind in _KINDS:
-        if action.type is kind:
-            return kind
-    return str
+    return _KINDS.get(action.type, str)

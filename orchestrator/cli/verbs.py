@@ -120,9 +120,9 @@ def _spec(options: argparse.Namespace, objective: str | CommandObjective) -> Run
         server=server_for(storage_url, options.server),
         directions=tuple(options.direction or ("minimize",)),
         sampler=options.sampler,
-        sampler_args=_arguments(options.sampler_arg, "--sampler-arg"),
+        sampler_args=arguments(options.sampler_arg, "--sampler-arg"),
         pruner=options.pruner,
-        pruner_args=_arguments(options.pruner_arg, "--pruner-arg"),
+        pruner_args=arguments(options.pruner_arg, "--pruner-arg"),
         seed=options.seed,
         resume=options.resume,
         choices=choices,
@@ -179,8 +179,8 @@ def _width(options: argparse.Namespace, choices: Choices) -> int:
 _WORDS = {"True": True, "False": False, "None": None}  # as people type them who write Python
 
 
-def _arguments(pairs: list[str], option: str) -> dict[str, Any]:
-    """``KEY=VALUE`` words; a value that is neither JSON nor True, False or None is a string."""
+def arguments(pairs: list[str], option: str) -> dict[str, Any]:
+    """``KEY=VALUE`` words as a mapping; a value that is neither JSON nor True, False or None is a string."""
     from orchestrator.errors import SpecError
 
     arguments = {}
