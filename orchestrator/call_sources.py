@@ -29,6 +29,5 @@ def call_sources(function: Callable[..., Any], arguments: Mapping[str, Any]) -> 
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    return value is default or (
-        isinstance(value, _PLAIN) and type(value) is type(default) and value == default
-    )
+    is_like = isinstance(value, _PLAIN) and type(value) is type(default)
+    return value is default or (is_like and bool(value == default))

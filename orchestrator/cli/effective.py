@@ -34,7 +34,7 @@ def effective(options: argparse.Namespace) -> argparse.Namespace:
     from orchestrator.study_file.reading import StudyFile, is_study_file, read_study_file
 
     if is_study_file(options.objective):
-        study = read_study_file(Path(options.objective).expanduser(), options.settings)
+        study = read_study_file(Path(options.objective), options.settings)
         options = _merged(options, study)
     else:
         study = StudyFile(Path())

@@ -79,7 +79,7 @@ def _names(words: list[str]) -> tuple[str | None, Path]:
     if len(files) > 1 or len(others) > 1:
         extra = files[1] if len(files) > 1 else others[1]
         raise SpecError(f"'{extra}' is one too many; give FILE.py:FUNCTION and a file that ends in .toml.")
-    return (others[0] if others else None), Path(files[0] if files else "study.toml").expanduser()
+    return (others[0] if others else None), Path(files[0] if files else "study.toml")
 
 
 def _require_objective(objective: str | None, command: list[str] | None) -> None:

@@ -105,13 +105,20 @@ def _command(given: Any) -> tuple[str, ...] | None:
 
 def _space(given: Any, folder: Path, settable: Iterable[str]) -> Path | Mapping[str, Any] | None:
     if isinstance(given, str) and given and "\0" not in given:
-        return Path(beside(folder, given)).expanduser()
+        return _at_home(beside(folder, given))
     if given is not None and not isinstance(given, dict):
         raise SpecError(f"space is {shown(given)}; it must be a table of parameters, or the path of a file.")
     for name, value in (given or {}).items():
         if not isinstance(value, dict | list):
             _require_not_misplaced(name, "space", settable)
     return given
+
+
+def _at_home(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user
+        return Path(text)
 
 
 def _slurm(given: Any, settable: Iterable[str]) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class Setting:
             return self._pairs(given)
         if not self.repeats:
             return self._one(given)
+        if given == [] and self.choices:
+            raise self._refused(given, f"one or more of {', '.join(self.choices)}")
         return [self._one(one) for one in (given if isinstance(given, list) else [given])]
 
     def _one(self, given: Any) -> Any:
