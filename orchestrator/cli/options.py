@@ -31,6 +31,9 @@ study.toml ('nano-hpo init study' writes one; a key is a flag's long name with _
   n_trials = 100
   sampler_arg = { n_startup_trials = 20 }
 
+run.json in the run directory holds the settings ("spec") and, in the same shape, where each came
+from ("sources": flag, file, environment or default), the "study_file" and the "seed" in use.
+
 A run that was cut off is finished by the same command. --resume begins a new run on the
 study: its history counts, and N trials are added.
 

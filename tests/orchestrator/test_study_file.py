@@ -15,6 +15,7 @@ import pytest
 from orchestrator import search
 from orchestrator.cli.effective import effective
 from orchestrator.cli.main import main, parse
+from orchestrator.cli.verbs import arguments, asked_for
 from orchestrator.errors import SpecError
 from orchestrator.jobs.settings import KEYS, STUDY_KEYS
 from orchestrator.study_file.reading import ONE_LAUNCH, read_study_file
@@ -415,13 +416,18 @@ def test_a_command_and_its_space_may_stand_in_a_file(cli) -> None:
     (cli.cwd / "study.toml").write_text(
         'command = ["./train.sh", "--x", "{x}"]\nn_trials = 3\n\n[space]\nx = { low = 0.0, high = 1.0 }\n'
     )
-    (cli.cwd / "space.toml").write_text("x = { low = 0.0, high = 1.0 }\n")
-    assert cli("run", "study.toml", *TRIALS).code == 0
-    words = ("--space", "space.toml", "--", "./train.sh", "--x", "{x}")
-    assert cli("run", "-n", 3, *TRIALS, *words).code == 0
-    first, second = (run_json(cli.cwd / f"nano-hpo-runs/train/run-00{n}") for n in (1, 2))
-    assert first["spec_hash"] == second["spec_hash"]
-    assert (first["sources"]["objective"], second["sources"]["objective"]) == ("file", "flag")
+    done = cli("run", "study.toml", *TRIALS)
+    assert done.code == 0, done.err
+    assert run_json(cli.cwd / "nano-hpo-runs/train/run-001")["sources"]["objective"] == "file"
+
+
+def test_a_command_in_a_file_is_the_same_run_as_by_flags(desk: Path) -> None:
+    written(desk, "x = { low = 0.0, high = 1.0 }\n", "space.toml")
+    written(desk, "command = './train.sh --x {x}'\nn_trials = 3\n[space]\nx = { low = 0.0, high = 1.0 }\n")
+    by_file, _ = asked_for(options_of("study.toml"))
+    words = ("-n", "3", "--space", "space.toml", "--", "./train.sh", "--x", "{x}")
+    by_flags, _ = asked_for(options_of(*words))
+    assert by_file.identity_hash() == by_flags.identity_hash()
 
 
 def test_a_command_on_the_line_replaces_that_of_the_file(desk: Path) -> None:
@@ -436,28 +442,57 @@ def test_a_command_on_the_line_replaces_that_of_the_file(desk: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
-    [
-        ("job.py:quadratic", "-n", 3, "-p", 1, "study.toml"),
-        ("study.toml", "--draw", "none", "job.py:quadratic"),
-        ("--seed", 5, "--sampler-arg", "n_startup_trials=2", "--sampler", "TPESampler", "job.py:quadratic"),
-        ("job.py:two", "--direction", "minimize", "--direction", "maximize", "-n", 2, "--no-isolate"),
-        ("job.py:quadratic", "-n", 3, "--pruner-arg", "n_warmup_steps=1", "--pruner-arg", "interval_steps=2"),
-        ("-n", 3, "--", "./train.sh", "--x", "{x}", "{trial}"),
-        ("-n", 3, "--space", "space.toml", "--", "./train.sh", "--a b", "{x}"),
-        ("job.py:empty", "--study-name", 'a "b" \\ é\x7f', "-n", 1),
-    ],
-    ids=lambda words: " ".join(map(str, words))[:40],
+    "words", [("job.py:quadratic", "-n", 3), ("-n", 3, "--", "./train.sh", "{trial}", "{x}")]
 )
 def test_a_written_file_runs_as_it_is(cli, words) -> None:
     (cli.cwd / "train.sh").write_text(TRAIN)
     (cli.cwd / "train.sh").chmod(0o755)
-    (cli.cwd / "space.toml").write_text("x = [0.5, 0.25]\n")
     done = cli("init", "study", *words)
     assert (done.code, done.out) == (0, "study.toml\n"), done.err
-    typed = ("-n", 3) if "n_trials = 100" in (cli.cwd / "study.toml").read_text() else ()
-    done = cli("run", "study.toml", *typed, *TRIALS)
+    done = cli("run", "study.toml", *TRIALS)
     assert done.code == 0, done.err
+    assert done.json["counts"] == {"COMPLETE": 3}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("job.py:objective", "-n", "3", "-p", "1", "--walltime", "90", "study.toml"),
+        ("study.toml", "--draw", "none", "-n", "3", "job.py:objective"),
+        (
+            "--seed",
+            "5",
+            "--sampler-arg",
+            "n_startup_trials=2",
+            "--sampler",
+            "TPESampler",
+            "-n",
+            "3",
+            "job.py",
+        ),
+        ("job.py", "--direction", "minimize", "--direction", "maximize", "-n", "2", "--no-isolate"),
+        ("job.py", "-n", "3", "--pruner-arg", "n_warmup_steps=1", "--pruner-arg", "n_min_trials=2"),
+        ("job.py", "-n", "3", "--sampler", "cmaes", "--sampler-arg", "sigma0=None"),
+        ("job.py", "--timeout", "60", "--trial-memory", "512", "--exclude", "1", "--run-dir", "a b"),
+        ("-n", "3", "--space", "space.toml", "--", "./train.sh", "--a b", "{x}"),
+        ("job.py", "--study-name", 'a "b" \\ é\x7f', "-n", "1"),
+    ],
+    ids=lambda words: " ".join(words)[:40],
+)
+def test_a_written_file_means_what_was_typed(
+    desk: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    (desk / "space.toml").write_text("x = [0.5, 0.25]\n")
+    assert main(["init", "study", *words]) == 0
+    by_file = options_of("study.toml")
+    by_flags = options_of(*[word for word in words if word != "study.toml"])
+    for name in ("sampler_arg", "pruner_arg"):
+        pairs = [arguments(getattr(one, name), name) for one in (by_file, by_flags)]
+        assert pairs[0] == pairs[1]
+    others = ("given", "sources", "slurm", "sampler_arg", "pruner_arg", "command")
+    mine = {key: value for key, value in vars(by_file).items() if key not in others}
+    assert mine == {key: vars(by_flags)[key] for key in mine}
+    assert list(by_file.command or []) == list(by_flags.command or [])
 
 
 def test_a_written_file_has_what_was_asked_for_and_the_rest_as_comments(
@@ -640,3 +675,11 @@ def test_a_job_script_reads_the_file_where_it_was_submitted(
     assert done.returncode == 0, done.stderr
     (run,) = desk.glob("nano-hpo-runs/job/run-*/run.json")
     assert json.loads(run.read_text())["study_file"] == str(desk / "it's mine.toml")
+
+
+def test_the_study_file_of_the_examples_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = Path(__file__).parents[2] / "examples" / "digits.toml"
+    spec, objective = asked_for(options_of(str(example)))
+    assert (spec.n_trials, spec.study_name) == (40, "digits")
+    assert objective == f"{example.parent / 'digits.py'}:objective"
