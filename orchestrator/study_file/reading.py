@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import SpecError
-from orchestrator.jobs.settings import study_settings
+from orchestrator.jobs.settings import STUDY_KEYS, study_settings
 from orchestrator.study_file.secrets import require_private
 from orchestrator.study_file.setting import Setting, shown
 from orchestrator.toml_file import read_toml, respelled
@@ -27,7 +27,7 @@ class StudyFile:
     space: a file, or the tables of the space. slurm: settings of ``nano-hpo submit`` by their flags.
     """
 
-    path: Path
+    path: Path | None = None  # None: there is no file
     objective: str | None = None
     command: tuple[str, ...] | None = None
     space: Path | Mapping[str, Any] | None = None
@@ -122,14 +122,10 @@ def _at_home(text: str) -> Path:
 
 
 def _slurm(given: Any, settable: Iterable[str]) -> dict[str, Any]:
-    if isinstance(given, dict):
-        for name in given:
-            if name.replace("-", "_") not in _SHARED:
-                _require_not_misplaced(name, "slurm", settable)
+    for name in given if isinstance(given, dict) else ():
+        if name.replace("_", "-") not in STUDY_KEYS:
+            _require_not_misplaced(name, "slurm", settable)
     return study_settings(given, "[slurm]")
-
-
-_SHARED = ("server",)  # names that are a flag of submit and one of run
 
 
 def _require_not_misplaced(name: str, table: str, settable: Iterable[str]) -> None:
