@@ -21,6 +21,6 @@ A key is the long name of a flag of ``nano-hpo run``, with ``_`` for ``-``. A fl
 What the file names to be opened (objective, space, server) is looked for from the file's folder. A command is
 taken as if it were typed, and what is written goes where it would without a file: from the current folder.
 
-``nano-hpo submit`` hands ``n_parallels`` on to its job; a job script that is edited and submitted by hand types
-a ``--n-parallels`` of its own, which wins over the file's.
+``nano-hpo submit`` hands ``n_parallels`` on to its job; a job script that is edited by hand types a
+``--n-parallels`` of its own, which wins over the file's.
 """
