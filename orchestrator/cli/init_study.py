@@ -38,17 +38,17 @@ def add_init_study(verbs: Any) -> None:
     parser.set_defaults(handler=init_study)
 
 
-def _keep_names(parser: argparse.ArgumentParser) -> None:
+def _keep_names(parser: Any) -> None:
     """Objective and file may stand before, between and behind flags, where argparse would lose one."""
+    parser.keeps_names = True
     parse = parser.parse_known_args
 
     def parse_known_args(args: Any = None, namespace: Any = None) -> Any:
-        options, rest = parse(args, namespace)
-        has_unknown_flag = any(word.startswith("-") for word in rest)
-        options.names = [] if has_unknown_flag else rest
-        return options, rest if has_unknown_flag else []
+        options, names = parse(args, namespace)
+        options.names = names
+        return options, []
 
-    parser.parse_known_args = parse_known_args  # type: ignore[method-assign]
+    parser.parse_known_args = parse_known_args
 
 
 def init_study(options: argparse.Namespace) -> int:

@@ -487,7 +487,7 @@ def test_a_written_file_means_what_was_typed(
     by_file = options_of("study.toml")
     by_flags = options_of(*[word for word in words if word != "study.toml"])
     for name in ("sampler_arg", "pruner_arg"):
-        pairs = [arguments(getattr(one, name), name) for one in (by_file, by_flags)]
+        pairs = [named_values(getattr(one, name), name) for one in (by_file, by_flags)]
         assert pairs[0] == pairs[1]
     others = ("given", "sources", "slurm", "sampler_arg", "pruner_arg", "command")
     mine = {key: value for key, value in vars(by_file).items() if key not in others}
