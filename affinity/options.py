@@ -26,12 +26,18 @@ def add_choices(parser: Any) -> None:
     _add_shape(parser)
     _add_parts(parser)
     _add_process(parser)
-    parser.add_argument(
+    add_switch(
+        parser,
         "--explain",
-        action="store_true",
-        help="say for each slot why it has these cores and what that costs, against what the other policies "
+        "say for each slot why it has these cores and what that costs, against what the other policies "
         "would give (default: not)",
     )
+
+
+def add_switch(parser: Any, flag: str, text: str) -> None:
+    """A switch that is off unless it is given; ``--no-…`` undoes what a file has switched on."""
+    made = parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+    made.default = False  # given above, Python 3.11 would append it to the help
 
 
 def _add_shape(parser: Any) -> None:
@@ -41,9 +47,7 @@ def _add_shape(parser: Any) -> None:
         default="auto",
         help="equal slots, or slots that do not cross NUMA nodes (default auto: says which, and why)",
     )
-    parser.add_argument(
-        "--oversubscribe", action="store_true", help="allow more processes than cores (default: refuse them)"
-    )
+    add_switch(parser, "--oversubscribe", "allow more processes than cores (default: refuse them)")
     parser.add_argument(
         "--cores-per-slot",
         type=int,

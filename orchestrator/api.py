@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from orchestrator.call_sources import call_sources
 from orchestrator.command.objective import CommandObjective
 from orchestrator.errors import RunFailed, SpecError
 from orchestrator.launching import launch_run
@@ -196,6 +197,7 @@ def search(
         RunFailed: the first trials all failed alike, the workers kept dying, or the walltime was over before
             the objective was loaded.
     """
+    sources = call_sources(search, dict(locals()))  # before there are other names than the arguments
     from optuna import pruners, samplers
 
     _check_arguments(objective, draw, resume)
@@ -259,7 +261,15 @@ def search(
     if spec.storage_url is None and origin is None and this_rank().index == 0:
         view.note("No storage is named: the study goes into an SQLite file of the run, study.db.")
     outcome = launch_run(
-        spec, objective, tools, view, run_dir=where, existing="rename", draw=draw, origin=origin
+        spec,
+        objective,
+        tools,
+        view,
+        run_dir=where,
+        existing="rename",
+        draw=draw,
+        origin=origin,
+        sources=sources,
     )
     if outcome.written is not None:
         view.note(f"Report:  {outcome.written.report or outcome.written.folder}")

@@ -47,7 +47,7 @@ def begin(launch: Launch) -> RunHandle:
     if launch.continues and stored.record.state != RUNNING and launch.rank.index == 0:
         runs.reopen(launch.run_id)
     if launch.rank.index == 0 and (is_new or not launch.paths.spec.exists()):
-        _write_run_json(launch)
+        _write_run_json(launch, stored.seed)
     agent_id = uuid.uuid4().hex
     rank = launch.rank
     runs.register_agent(agent_id, launch.run_id, rank.index, this_process(), rank.size, launch.job)
@@ -110,15 +110,19 @@ def seed_of(runs: RunTable, study: int | NewStudy) -> int:
     return earlier[0].seed if earlier else secrets.randbelow(2**31)
 
 
-def _write_run_json(launch: Launch) -> None:
-    embedded, home = None, home_of(launch.storage_url)
+def _write_run_json(launch: Launch, seed: int) -> None:
+    """The run for those who come later: what it is, with what settings, and where each came from."""
+    embedded, home, spec = None, home_of(launch.storage_url), launch.spec.as_json()
     if launch.spec.storage_url is None:
         file = sqlite_path(home)
         assert file is not None
         embedded = _relative(file, launch.paths.root)
     data = {
         "run_id": launch.run_id,
-        "spec": launch.spec.as_json(),
+        "spec": spec,
+        "sources": launch.sources.as_json(spec),  # of each setting, in the same shape
+        "study_file": str(launch.sources.study_file) if launch.sources.study_file else None,
+        "seed": seed,  # that is used: asked for, or drawn
         "spec_hash": launch.spec.identity_hash(),
         "storage": masked(home),
         "embedded": embedded,  # the SQLite file, relative to this folder, which may be moved

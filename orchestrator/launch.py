@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -30,6 +30,7 @@ from orchestrator.paths import RUN_DIR, RunPaths, next_run
 from orchestrator.run_handle import is_live
 from orchestrator.scratch.study_file import home_of
 from orchestrator.server.automatic import resolved
+from orchestrator.sources import Sources
 from orchestrator.spec import RunSpec
 from orchestrator.sql.advice import require_server
 from orchestrator.sql.opening import open_database, patiently, require_folder, study_directions
@@ -48,6 +49,7 @@ class Wish:
     run_id: the run's identity; None: that of its directory, or of its job.
     identity: of the Slurm job that this process belongs to. job: its name.
     existing: what becomes of a stored study of that name. origin: an earlier search of this process.
+    sources: where the settings came from.
     """
 
     run_dir: Path | None = None
@@ -56,6 +58,7 @@ class Wish:
     job: str | None = None
     existing: Existing = "refuse"
     origin: Origin | None = None
+    sources: Sources = field(default_factory=Sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Launch:
     renames: bool = False  # a study of that name is in the way and is renamed
     origin: Origin | None = None  # an earlier search of this process, that a new run goes on with
     job: str | None = None  # the Slurm job that this rank belongs to
+    sources: Sources = field(default_factory=Sources)  # of the settings; for a new run
 
     @property
     def agent_name(self) -> str:
@@ -165,6 +169,7 @@ def _plan_new(spec: RunSpec, rank: Rank, share: Share, place: Place, wish: Wish)
         renames=renames,
         origin=wish.origin,
         job=wish.job,
+        sources=wish.sources,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from launchers import Rank, RankError, join_world, read_job, read_rank
@@ -26,6 +27,7 @@ from orchestrator.results import Draw
 from orchestrator.run import Outcome, execute
 from orchestrator.scratch.place import scratch_parent
 from orchestrator.server.automatic import attend, resolved
+from orchestrator.sources import Sources
 from orchestrator.spec import MAX_RUN_ID, RunSpec, is_text
 from orchestrator.sql.advice import warnings_about, warnings_about_file
 from orchestrator.tools import Tools, check_tools, pickle_tools
@@ -42,8 +44,12 @@ def launch_run(
     draw: Draw = "all",
     origin: Origin | None = None,
     owns: bool = False,
+    sources: Sources | None = None,
 ) -> Outcome:
-    """Check everything, then run ``spec`` with worker processes. ``owns``: nobody else here needs MPI."""
+    """Check everything, then run ``spec`` with worker processes. ``owns``: nobody else here needs MPI.
+
+    ``sources``: where the settings came from, for ``run.json``.
+    """
     check_tools(spec, tools)
     if run_id is not None and not (0 < len(run_id) <= MAX_RUN_ID and is_text(run_id)):
         raise SpecError(f"A run id has 1 to {MAX_RUN_ID} characters; this one has {len(run_id)}.")
@@ -53,7 +59,7 @@ def launch_run(
         view = Silent()  # rank 0 speaks for all
     with peers.told_of_failure() if rank.index == 0 else nullcontext(), ExitStack() as until_the_end:
         share = read_share(spec, rank, os.environ)
-        wish = _wish(spec, run_dir, run_id, existing, origin)
+        wish = replace(_wish(spec, run_dir, run_id, existing, origin), sources=sources or Sources())
         attend(spec.storage_url, rank, view.note, spec.server)
         _say_first(view, spec, rank, share, run_dir or Path.cwd())
 

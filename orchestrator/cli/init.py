@@ -1,10 +1,12 @@
-"""``nano-hpo init slurm DIR``: a folder in; the job scripts in it, to be edited and submitted, out."""
+"""``nano-hpo init``: files to begin with out; here the job scripts for Slurm, in a folder that is named."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 from typing import Any
+
+from orchestrator.cli.init_study import add_init_study
 
 _EXAMPLE = """\
 example:
@@ -15,11 +17,12 @@ def add_init(subparsers: Any) -> None:
     """``nano-hpo init``."""
     parser = subparsers.add_parser(
         "init",
-        help="write job scripts to edit",
+        help="write a study file, or job scripts, to edit",
         description="Write files to begin with.",
         epilog=_EXAMPLE,
     )
     verbs = parser.add_subparsers(dest="init_verb", metavar="WHAT", required=True)
+    add_init_study(verbs)
     slurm = verbs.add_parser(
         "slurm",
         help="job scripts for Slurm",

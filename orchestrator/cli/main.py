@@ -47,6 +47,8 @@ examples:
   nano-hpo run train.py:objective --n-trials 100 --n-parallels 4
   nano-hpo run train.py:objective --n-trials 100 --storage mysql://user@host/db --study-name s
   nano-hpo run --space space.toml --n-trials 100 -- ./train.sh --lr {lr}
+  nano-hpo init study train.py:objective --n-trials 100
+  nano-hpo run study.toml
   nano-hpo report --storage mysql://user@host/db --study-name s
   nano-hpo studies --storage mysql://user@host/db
   nano-hpo trials --failed --storage mysql://user@host/db --study-name s

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from affinity.options import add_choices
-from orchestrator.cli import verbs
+from affinity.options import add_choices, add_switch
+from orchestrator.cli import given, verbs
 from orchestrator.cli.db import SERVER_HELP
 
 STORAGE_HELP = (
@@ -21,6 +21,14 @@ space.toml:
   units = { low = 16, high = 128 }
   optimizer = ["adam", "sgd"]           # the command finds it in NANO_HPO_PARAM_optimizer
 
+study.toml ('nano-hpo init study' writes one; a key is a flag's long name with _ for -):
+  objective = "train.py:objective"      # beside the file; or command = [...] with a table [space]
+  n_trials = 100
+  sampler_arg = { n_startup_trials = 20 }
+
+run.json in the run directory holds the settings ("spec") and, in the same shape, where each came
+from ("sources": flag, file, environment or default), the "study_file" and the "seed" in use.
+
 A run that was cut off is finished by the same command. --resume begins a new run on the
 study: its history counts, and N trials are added.
 
@@ -29,7 +37,8 @@ exit codes: 0 done, 1 the run failed, 2 bad input, 130 stopped by Ctrl-C, SIGTER
 
 examples:
   nano-hpo run train.py:objective -n 100 -p 4
-  nano-hpo run --space space.toml -n 100 -- ./train.sh --lr {lr} --units {units}"""
+  nano-hpo run --space space.toml -n 100 -- ./train.sh --lr {lr} --units {units}
+  nano-hpo run study.toml --n-trials 200"""
 
 
 STUDY_HELP = (
@@ -50,7 +59,9 @@ def add_run(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "run",
         help="run a search",
-        usage="%(prog)s [options] FILE.py:FUNCTION\n       %(prog)s [options] --space FILE -- COMMAND …",
+        usage="%(prog)s [options] FILE.py:FUNCTION\n"
+        "       %(prog)s [options] --space FILE -- COMMAND …\n"
+        "       %(prog)s [options] STUDY.toml",
         description="Search for the parameters that optimise a function of one Optuna trial, or a command.",
         epilog=_RUN_EPILOG,
     )
@@ -58,8 +69,15 @@ def add_run(subparsers: Any) -> None:
         "objective",
         nargs="?",
         metavar="FILE.py:FUNCTION",
-        help="what to optimise (default FUNCTION: objective)",
+        help="what to optimise (default FUNCTION: objective); or a study file, FILE.toml, that says this and "
+        "all else: flags win over it",
     )
+    add_settings(parser)
+    parser.set_defaults(handler=verbs.run)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """All flags of a run; ``given``, ``settings`` and ``command`` come with the options (``cli.given``)."""
     _add_command(parser)
     _add_budget(parser)
     _add_trials(parser)
@@ -67,7 +85,6 @@ def add_run(subparsers: Any) -> None:
     _add_search(parser)
     _add_division(parser)
     _add_output(parser)
-    parser.set_defaults(handler=verbs.run)
 
 
 def _add_command(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +103,7 @@ def _add_command(parser: argparse.ArgumentParser) -> None:
         words, command = divided(list(args))
         options, unknown = parse(words, namespace)
         options.command = command
+        options.given, options.settings = given.given(parser, parse, words), given.settings_of(parser)
         return options, unknown
 
     parser.parse_known_args = parse_known_args  # type: ignore[method-assign]  # else argparse reads it too
@@ -143,11 +161,7 @@ def _add_trials(parser: argparse.ArgumentParser) -> None:
         help="how often a trial is tried again whose process, agent or node was lost (default 3); one over "
         "which three processes died is failed for good",
     )
-    group.add_argument(
-        "--isolate",
-        action="store_true",
-        help="every trial in a process of its own: --trials-per-worker 1",
-    )
+    add_switch(group, "--isolate", "every trial in a process of its own: --trials-per-worker 1")
     group.add_argument(
         "--trials-per-worker",
         type=int,
@@ -165,10 +179,10 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
         "file of the run)",
     )
     group.add_argument("--server", metavar="PATH", help=f"for auto:mysql: {SERVER_HELP}")
-    group.add_argument(
+    add_switch(
+        group,
         "--storage-proxy",
-        action="store_true",
-        help="behind mpirun or srun: only rank 0 reaches the database, and lends it to the other ranks",
+        "behind mpirun or srun: only rank 0 reaches the database, and lends it to the other ranks",
     )
     group.add_argument(
         "--storage-patience",
@@ -226,10 +240,10 @@ def _add_division(parser: argparse.ArgumentParser) -> None:
         "--cores-per-slot lets fit (default 1)",
     )
     add_choices(group)
-    group.add_argument(
+    add_switch(
+        group,
         "--keep-binding",
-        action="store_true",
-        help="behind mpirun: use the cores that it bound each rank to (default: the ranks of a node divide "
+        "behind mpirun: use the cores that it bound each rank to (default: the ranks of a node divide "
         "all that mpirun may use)",
     )
 

@@ -27,6 +27,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"formatter_class": Paragraphs, **settings})
+        self.keeps_names = False  # words that are neither options nor arguments are left to the caller
 
     def error(self, message: str) -> NoReturn:
         """One line on standard error, and the exit code for bad input."""
@@ -41,7 +42,8 @@ class Parser(argparse.ArgumentParser):
             self.print_help()
             self.exit()
         options, unknown = super().parse_known_args(words, namespace)
-        if unknown:
+        is_names = self.keeps_names and not any(word.startswith("-") for word in unknown)
+        if unknown and not is_names:
             self.error(f"unrecognized arguments: {' '.join(unknown)}{_hint(_option(unknown), self.options)}")
         return options, unknown
 

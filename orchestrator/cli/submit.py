@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     from orchestrator.spec import RunSpec
 
 _EPILOG = """\
+A study file may say all of this in a table [slurm], by the same names, with profile and database: it wins
+over slurm.toml, and flags win over it. The job reads the file when it starts.
+
 ~/.config/nano-hpo/slurm.toml ($XDG_CONFIG_HOME is respected) may hold what your site wants, by the names of
 these flags; flags win over the profile, and that over the defaults; lines of setup and directives add up:
 
@@ -35,7 +37,8 @@ examples:
   nano-hpo submit --nodes 4 --setup 'module load python' -- run train.py:objective -n 400 --storage mysql://…
   nano-hpo submit --array 8 --profile short -- run train.py:objective -n 400 --storage mysql://…
   nano-hpo submit --nodes 4 --database -- run train.py:objective -n 400
-  nano-hpo submit --dry-run -- run train.py:objective -n 400"""
+  nano-hpo submit --dry-run -- run train.py:objective -n 400
+  nano-hpo submit -- run study.toml"""
 
 
 def add_submit(subparsers: Any) -> None:
@@ -157,10 +160,14 @@ def _add_doing(parser: argparse.ArgumentParser) -> None:
 def submit(options: argparse.Namespace) -> int:
     """Check, render, submit, record, and follow if asked; nothing is written before all is checked."""
     from launchers.job_script import render
+    from orchestrator.cli.effective import effective
+    from orchestrator.cli.verbs import asked_for
     from orchestrator.jobs.following import to_stderr
 
-    job = _job(options)
-    run_options, spec = _run(list(job.command), options.parse)
+    words = _run_words(options)
+    run_options = effective(options.parse(["run", *words]))
+    job = _job(options, words, run_options)
+    spec, _ = asked_for(run_options)
     _check(options, job, run_options, spec)
     script = render(job)
     if options.dry_run:
@@ -174,26 +181,47 @@ def submit(options: argparse.Namespace) -> int:
     return _follow(record, to_stderr) if options.wait else 0
 
 
-def _job(options: argparse.Namespace) -> JobScript:
-    """What the settings and the words come to."""
-    from launchers import JobScript
+def _run_words(options: argparse.Namespace) -> list[str]:
+    """The words of the search, as ``nano-hpo run`` will read them."""
     from orchestrator.errors import SpecError
+
+    words: list[str] = options.run_words or []
+    if words[:1] != ["run"] or len(words) == 1:
+        raise SpecError("Write the search at the end: nano-hpo submit [options] -- run FILE.py:FUNCTION …")
+    return words[1:]
+
+
+def _job(options: argparse.Namespace, words: list[str], run_options: argparse.Namespace) -> JobScript:
+    """What the settings (of flags, of the search's study file, of slurm.toml) and the words come to."""
+    from launchers import JobScript
     from orchestrator.jobs.settings import KEYS, merged, settings_file
 
-    words = options.run_words
-    if not words or words[0] != "run" or len(words) == 1:
-        raise SpecError("Write the search at the end: nano-hpo submit [options] -- run FILE.py:FUNCTION …")
+    study = dict(run_options.slurm)
+    database = options.database if options.database is not None else study.pop("database", None)
+    profile = options.profile if options.profile is not None else study.pop("profile", None)
     flags = {key: getattr(options, key.replace("-", "_")) for key in KEYS}
-    found = merged(flags, options.profile, settings_file())
+    named = {key: value for key, value in study.items() if key in KEYS}
+    found = merged(flags, profile, settings_file(), named)
     chosen = {key.replace("-", "_"): value for key, value in found.items()}
     has_mpirun, lists = chosen.pop("mpirun", False), {}
     lists["directives"] = tuple(chosen.pop("directive", ()))
     lists["setup"] = (*_own_environment(), *chosen.pop("setup", ()))
-    if options.database:
-        chosen["database"] = str(Path(options.database).expanduser().resolve())
-    kind = _kind(chosen, has_mpirun, options.database is not None)
+    if database:
+        chosen["database"] = str(Path(database).expanduser().resolve())
+    kind = _kind(chosen, has_mpirun, database is not None)
     chosen |= _server(chosen.pop("server", None), options, kind)
-    return JobScript(kind=kind, command=tuple(words[1:]), **{"nodes": 1, **chosen, **lists})
+    command = (*_width(run_options, chosen), *words)
+    return JobScript(kind=kind, command=command, **{"nodes": 1, **chosen, **lists})
+
+
+def _width(run_options: argparse.Namespace, chosen: dict[str, Any]) -> list[str]:
+    """A study file's ``n_parallels``, as words: else the script's own count, being typed, would win over it.
+
+    A wish for ``cores-per-trial`` says the same of jobs, and wins.
+    """
+    if run_options.sources.named["n_parallels"] != "file" or "cores_per_trial" in chosen:
+        return []
+    return ["--n-parallels", run_options.n_parallels]
 
 
 def _kind(chosen: dict[str, Any], has_mpirun: bool, has_database: bool) -> Any:
@@ -232,16 +260,6 @@ def _own_environment() -> tuple[str, ...]:
     if not (folder / "nano-hpo").exists():
         return ()
     return (f'export PATH={shlex.quote(str(folder))}:"$PATH" # where nano-hpo is that wrote this',)
-
-
-def _run(
-    words: list[str], parse: Callable[[list[str]], argparse.Namespace]
-) -> tuple[argparse.Namespace, RunSpec]:
-    """The words as ``nano-hpo run`` will read them, and what they ask for."""
-    from orchestrator.cli.verbs import asked_for
-
-    run_options = parse(["run", *words])
-    return run_options, asked_for(run_options)[0]
 
 
 def _check(

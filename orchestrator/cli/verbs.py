@@ -25,15 +25,24 @@ def run(options: argparse.Namespace) -> int:
     130: somebody did so, here or by ``nano-hpo stop``. 75 (EX_TEMPFAIL of sysexits.h): its time is over, and
     the same command goes on. A run whose trials all failed has failed too.
     """
+    from orchestrator.cli.effective import effective
     from orchestrator.cli.text import print_outcome
     from orchestrator.launching import launch_run
     from orchestrator.progress import Silent, view_for_people
 
-    objective = _objective(options)
-    spec = _spec(options, objective)
+    options = effective(options)
+    spec, objective = asked_for(options)
     view = Silent() if options.quiet else view_for_people()
     outcome = launch_run(
-        spec, objective, {}, view, options.run_dir, options.run_id, draw=options.draw, owns=True
+        spec,
+        objective,
+        {},
+        view,
+        options.run_dir,
+        options.run_id,
+        draw=options.draw,
+        owns=True,
+        sources=options.sources,
     )
     print_outcome(outcome, as_json=options.json)
     return _exit_code(outcome)
@@ -52,7 +61,7 @@ def _exit_code(outcome: Outcome) -> int:
 
 
 def asked_for(options: argparse.Namespace) -> tuple[RunSpec, str | CommandObjective]:
-    """What the options of ``nano-hpo run`` come to: settings and objective, checked."""
+    """What the (effective) options of ``nano-hpo run`` come to: settings and objective, checked."""
     objective = _objective(options)
     return _spec(options, objective), objective
 
@@ -76,7 +85,7 @@ def _objective(options: argparse.Namespace) -> str | CommandObjective:
     return CommandObjective(options.command, options.space)
 
 
-_COMMAND = "or --space FILE and a command at the end, after '--'"
+_COMMAND = "STUDY.toml, or --space FILE and a command at the end, after '--'"
 
 
 def _named(objective: str | CommandObjective) -> tuple[str, str]:

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +29,7 @@ from optuna.distributions import (
 
 from orchestrator.command.space import Space
 from orchestrator.errors import SpecError
+from orchestrator.toml_file import read_toml
 
 _RANGE = ("low", "high", "log", "step")
 _KEYS: Mapping[str, tuple[str, ...]] = {"float": _RANGE, "int": _RANGE, "categorical": ("choices",)}
@@ -56,23 +56,15 @@ def space_of(given: Space | Mapping[str, BaseDistribution] | str | Path) -> Spac
 
 def read_space(path: Path) -> Space:
     """The space that the file describes; ``SpecError`` names file, parameter and rule."""
-    tables = _read(path)
+    return space_of_tables(read_toml(path, "name the TOML file of the search space"), str(path))
+
+
+def space_of_tables(tables: Mapping[str, Any], where: str) -> Space:
+    """The space that TOML tables describe; ``SpecError`` begins with ``where`` they stand."""
     try:
         return Space({name: _distribution(name, table) for name, table in tables.items()})
     except SpecError as error:
-        raise SpecError(f"{path}: {error}") from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except FileNotFoundError:
-        raise SpecError(f"There is no file {path}; name the TOML file of the search space.") from None
-    except OSError as error:
-        raise SpecError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:  # not UTF-8 too
-        raise SpecError(f"{path} is not TOML: {error}.") from None
+        raise SpecError(f"{where}: {error}") from None
 
 
 def _distribution(name: str, given: Any) -> BaseDistribution:

@@ -39,6 +39,12 @@ def has_names(word: str) -> bool:
     return any(piece.group(1) is not None for piece in _PIECE.finditer(word))
 
 
+def names_in(words: Iterable[str]) -> tuple[str, ...]:
+    """The names that words ask for, each once."""
+    pieces = (piece for word in words for piece in _PIECE.finditer(word))
+    return tuple(dict.fromkeys(piece.group(1) for piece in pieces if piece.group(1) is not None))
+
+
 def filled(word: str, texts: Mapping[str, str]) -> str:
     """The word with the texts in place of their names; what stands in a text is not looked at."""
     return _PIECE.sub(lambda piece: _text(piece, texts), word)

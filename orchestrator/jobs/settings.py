@@ -11,11 +11,13 @@
     partition = "express"
     time = "00:30:00"
 
-Keys are the flags of `nano-hpo submit` without their dashes.
+Keys are the flags of `nano-hpo submit` without their dashes. The table [slurm] of a study file has the same
+ones, also with ``_`` for ``-``, and ``profile`` and ``database`` with them.
 """
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import os
 import tomllib
@@ -24,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import SpecError
+from orchestrator.storage_url import masked
+from orchestrator.toml_file import respelled
 
 _LISTS = ("setup", "directive")
 KEYS: Mapping[str, type] = {
@@ -33,6 +37,7 @@ KEYS: Mapping[str, type] = {
     **dict.fromkeys(("exclusive", "mpirun"), bool),
     **dict.fromkeys(_LISTS, list),
 }
+STUDY_KEYS: Mapping[str, type] = {**KEYS, "profile": str, "database": str}
 _AS_TEXT = ("time", "array", "mem", "signal")  # that people write as numbers
 _NAMES = {int: "a whole number", str: "a text", bool: "true or false", list: "a text or a list of texts"}
 
@@ -43,12 +48,16 @@ def settings_file(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(home) / "nano-hpo" / "slurm.toml"
 
 
-def merged(flags: Mapping[str, Any], profile: str | None, file: Path) -> dict[str, Any]:
-    """Flags win over the profile, which wins over the defaults; lines of setup and directives add up.
+def merged(
+    flags: Mapping[str, Any], profile: str | None, file: Path, study: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Flags win over ``study``, that over the profile, that over the defaults; setup and directives add up.
 
-    A flag that is None was not given. Raises ``SpecError`` for a key that is none, by its name.
+    A flag that is None was not given. ``study`` is what a study file says. Raises ``SpecError`` for a key
+    that is none, by its name.
     """
-    levels = [*read_levels(file, profile), {key: value for key, value in flags.items() if value is not None}]
+    given = {key: value for key, value in flags.items() if value is not None}
+    levels = [*read_levels(file, profile), study or {}, given]
     found: dict[str, Any] = {}
     for level in levels:
         for key, value in level.items():
@@ -87,22 +96,36 @@ def _read(file: Path) -> dict[str, Any]:
     return written
 
 
-def _checked(table: Any, where: str) -> dict[str, Any]:
+def study_settings(table: Any, where: str) -> dict[str, Any]:
+    """The table [slurm] of a study file, by the names of the flags; ``database = true`` is the flag alone."""
+    if isinstance(table, dict):
+        table = respelled(table, "_", "-")
+        database = table.get("database")
+        if isinstance(database, bool):
+            table = {**table, "database": ""} if database else _without(table, "database")
+    return _checked(table, where, STUDY_KEYS)
+
+
+def _without(table: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {one: value for one, value in table.items() if one != key}
+
+
+def _checked(table: Any, where: str, known: Mapping[str, type] = KEYS) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise SpecError(f"{where} must be a table.")
-    _require_known(table, KEYS, where, "key")
+    _require_known(table, known, where, "key")
     return {key: _value(key, value, where) for key, value in table.items()}
 
 
 def _value(key: str, value: Any, where: str) -> Any:
-    kind = KEYS[key]
-    if key in _AS_TEXT and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    kind = STUDY_KEYS[key]
+    if key in _AS_TEXT and isinstance(value, int | datetime.time) and not isinstance(value, bool):
+        return str(value)  # TOML reads 04:00:00 without quotes as a time of day
     if key in _LISTS and isinstance(value, str):
         return [value]
     fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
     if not fits or (kind is list and not all(isinstance(one, str) for one in value)):
-        raise SpecError(f"'{key}' in {where} is {value!r}; it must be {_NAMES[kind]}.")
+        raise SpecError(f"'{key}' in {where} is {masked(repr(value))}; it must be {_NAMES[kind]}.")
     return value
 
 

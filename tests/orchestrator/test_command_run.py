@@ -141,7 +141,7 @@ def test_a_command_may_hold_any_words(place):
 RUN = ("run", "-n", 1)
 SPACED = (*RUN, "--space", "space.toml")
 BAD = [
-    (RUN, "Name what to optimise: FILE.py:FUNCTION, or --space FILE"),
+    (RUN, "Name what to optimise: FILE.py:FUNCTION, STUDY.toml, or --space FILE"),
     (SPACED, "--space needs a command"),
     ((*SPACED, "--"), "--space needs a command"),
     ((*RUN, "--", "./train.sh"), "A command needs its search space: --space FILE"),

@@ -61,7 +61,7 @@ def test_trials_and_failed_attempts(cli, failing_run):
     assert {tuple(trial) for trial in found} == {tuple(TRIAL)}
     failed = cli("trials", "--failed", *failing_run).json
     assert {tuple(attempt) for attempt in failed} == {tuple(ATTEMPT)}
-    of_trials, _, of_attempts = trials._JSON_HELP.partition("--failed")
+    of_trials, _, of_attempts = trials._EPILOG.partition("--failed")
     assert named_in(of_trials) == set(TRIAL)
     assert named_in(of_attempts) == set(ATTEMPT)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy as sa
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
@@ -21,6 +22,7 @@ from orchestrator.host import this_process
 from orchestrator.kept_folders import KeptFolders, remove, remove_spare_folders, spare_folders
 from orchestrator.run_handle import RunHandle
 from orchestrator.spec import RunSpec
+from orchestrator.sql import schema
 from orchestrator.sql.opening import open_database
 from orchestrator.storage.attempts import AttemptTable, Loss, Result, Seat
 from orchestrator.storage.claims import Claim, Claims
@@ -196,6 +198,15 @@ def test_no_folder_of_a_trial_at_work_waiting_or_failed_is_spare(make_run):
     states = [t.state.name for t in StudyStorage(run.handle.database).get_all_trials(run.handle.study_id)]
     assert states == ["COMPLETE", "FAIL", "PRUNED", "RUNNING", "WAITING", "RUNNING"]
     assert run.spare(0) == names(0, 2)
+
+
+def test_what_loggers_wrote_for_a_failed_trial_stays_although_the_trial_names_no_folder(make_run):
+    run = make_run()
+    run.finish(state=TrialState.FAIL)
+    run.finish(1.0)
+    with run.handle.database.engine.begin() as c:
+        c.execute(sa.delete(schema.trial_system_attributes))
+    assert run.spare(0) == names(1)
 
 
 def test_a_folder_that_another_trial_names_as_its_own_stays(make_run):

@@ -184,6 +184,19 @@ def test_submit_shows_its_job_and_waits_for_it(desk: Desk, url: str) -> None:
     assert "6/6" in desk.type("jobs").stdout
 
 
+def test_a_study_file_says_all_of_a_job_and_its_search(desk: Desk, url: str) -> None:
+    (desk.folder / "study.toml").write_text(
+        f"objective = 'train.py'\nn_trials = 6\nstudy_name = 's'\nstorage = '{url}'\ndraw = 'none'\n"
+        "n_parallels = 1\n[slurm]\nnodes = 2\ncpus_per_task = 1\ntime = 00:05:00\n"
+    )
+    done = desk.type("submit", "--wait", "--", "run", "study.toml", "--quiet")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "COMPLETED, 6 of 6 trials" in done.stderr
+    (file,) = desk.folder.glob("nano-hpo-runs/s/*/run.json")
+    run = json.loads(file.read_text())
+    assert (run["ranks"], run["sources"]["n_trials"], run["spec"]["n_trials"]) == (2, "file", 6)
+
+
 def test_wait_returns_the_code_of_the_search(desk: Desk) -> None:
     (desk.folder / "train.py").write_text("def objective(trial):\n    raise ValueError\n")
     words = ["submit", "--wait", "-c", "1", "--", "run", *run_words(None, 9)]
