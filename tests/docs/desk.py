@@ -47,6 +47,8 @@ def objective(trial):
 """
 _OWN = {"train.py": TRAIN, "held.py": HELD, "train.sh": "#!/bin/sh\necho 0.5\n"}
 
+_LEFT_OUT = ("PYTHONPATH", "XDG_CONFIG_HOME")
+
 # Readers' servers and numbers become such as this machine has; the rest of a block stays as it is.
 _SHORTER = (
     (r"(--n-trials|-n) \d+(?= |$)", r"\1 4"),
@@ -54,7 +56,9 @@ _SHORTER = (
     (r"(?<=optimize\(objective, )n_trials=\d+", "n_trials=2"),
     (r'"n_trials": \d+', '"n_trials": 2, "draw": "none"'),
     (r"(--n-parallels|-p) [3-9]\b", r"\1 2"),
-    (r"nano-hpo run(?= )", "nano-hpo run --draw none"),
+    (r"^n_trials = \d+", "n_trials = 4"),
+    (r"nano-hpo run(?= examples/digits.py:objective --n-trials 4 --n-parallels 2$)", "nano-hpo run --draw html"),
+    (r"nano-hpo run(?! --draw)(?= )", "nano-hpo run --draw none"),
     (r"nano-hpo report(?=$| +[-#])", "nano-hpo report --draw html"),
     (r"nano-hpo dashboard(?= )", "nano-hpo dashboard --port 0"),
     (r"mpirun -n \d+", "mpirun -n 2"),
@@ -88,6 +92,9 @@ class Desk:
         option_file = self.home / ".my.cnf"
         option_file.write_text("[client]\nuser=root\n")
         option_file.chmod(0o600)
+        settings = self.home / ".config" / "nano-hpo" / "slurm.toml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text("[defaults]\ncpus-per-task = 2\ncores-per-trial = 1\n")
         self._program("mpirun", f'exec {shlex.join([OPEN_MPI, "--oversubscribe", "--bind-to", "none"])} "$@"')
         self._program("module", "true")
         activate = self.home / "venvs" / "search" / "bin" / "activate"
@@ -102,7 +109,7 @@ class Desk:
 
     def _environment(self) -> dict[str, str]:
         own = {"HOME": str(self.home), "PATH": f"{self.home / 'bin'}:{BIN}:{os.environ['PATH']}", "COLUMNS": "110"}
-        known = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+        known = {name: value for name, value in environment().items() if name not in _LEFT_OUT}
         return known | own | {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_WAIT_POLICY": "passive"}
 
     def shortened(self, text: str) -> str:
