@@ -27,6 +27,7 @@ from orchestrator.host import this_process
 from orchestrator.launch import Launch
 from orchestrator.lending import is_lent
 from orchestrator.limits import Limits
+from orchestrator.machine_report import machine_report
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.post_mortem import OomWatch
 from orchestrator.progress import Snapshot, View
@@ -337,7 +338,8 @@ class Agent:
         held_up = self._throttling.problem()
         of_host = (held_up,) if held_up is not None else ()
         slots = [asdict(worker.record(self._launch.rank.index, host, of_host)) for worker in self._workers]
-        run.runs.end_agent(run.agent_id, {"slots": slots})
+        machine = machine_report(self._launch.share, os.environ)
+        run.runs.end_agent(run.agent_id, {"slots": slots, "machine": machine})
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(

@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from affinity import format_list
-from orchestrator.records import AttemptRecord, PoolRecord, SlotRecord
+from orchestrator.machine_report import host_record
+from orchestrator.records import AttemptRecord, HostRecord, PoolRecord, SlotRecord
 from orchestrator.sql.database import Database
 from orchestrator.sql.schema import agents, attempts, trials
 from orchestrator.storage.runs import RunTable, StoredAgent, utc
@@ -61,6 +62,18 @@ def slots_of(database: Database, run_id: str, of_study: Sequence[AttemptRecord])
             mine = [a for a in of_study if (a.run_id, a.rank, a.job) == (run_id, agent.rank, agent.job)]
             slots += _unreported(mine)
     return tuple(slots)
+
+
+def hosts_of(database: Database, run_id: str) -> tuple[HostRecord, ...]:
+    """The machines of a run's latest agents, by name; without those of which nothing was told (yet)."""
+    found: dict[str, HostRecord] = {}
+    for agent in last_launch(RunTable(database).agents_of(run_id)):
+        told = (agent.report or {}).get("machine")
+        host = agent.process.host
+        record = None if told is None or host in found else host_record(host, told)
+        if record is not None:
+            found[host] = record
+    return tuple(found[host] for host in sorted(found))
 
 
 def last_launch(agents: Sequence[StoredAgent]) -> list[StoredAgent]:
