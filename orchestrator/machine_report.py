@@ -24,7 +24,7 @@ _PACKAGES = (
 
 
 def machine_report(share: Share, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The machine, what of it was divided, the versions of what runs there, the user's own thread settings."""
+    """The machine, what of it was divided, versions of what runs there, the thread settings of the user."""
     memory = share.allowance.memory
     return {
         "topology": pack_topology(share.topology),

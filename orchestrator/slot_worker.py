@@ -98,7 +98,7 @@ class SlotWorker:
     kill_at_s: float | None = None  # it was told to end, or has said its last word
     verdict: Verdict | None = None  # why it was told to end
     judged: str | None = None  # the token of the attempt that this was for; None: whatever it is at
-    time: SlotTime = field(default_factory=SlotTime)
+    spent: SlotTime = field(default_factory=SlotTime)
     first_start_s: float | None = None
     last_end_s: float | None = None
     peak_rss_mib: float | None = None  # of the worker at hand, or the last one
@@ -139,7 +139,7 @@ class SlotWorker:
         self.peak_rss_mib, self.inherited_rss_mib = None, (peak_rss_mib() or 0.0) * _ROUGHLY
         self.is_ready = self.has_order = False
         self.first_start_s = self.first_start_s or time.monotonic()
-        self.time.starts()
+        self.spent.starts()
         wire.send("load", **order.as_json())
 
     def give(self, order: WorkOrder) -> None:
@@ -194,7 +194,7 @@ class SlotWorker:
             case "ready":
                 self.is_ready = True
             case "claimed":
-                self.time.has_started()
+                self.spent.has_started()
                 self.trial = RunningTrial(**data, since_s=time.monotonic())
             case "sampled" if self.trial is not None:
                 self.trial.params = data["params"]
@@ -218,7 +218,7 @@ class SlotWorker:
                 self.said_status, self.kill_at_s = data["status"], time.monotonic() + _LINGER_S
 
     def _waits(self, is_waiting: bool) -> None:
-        self.time.waits(is_waiting)
+        self.spent.waits(is_waiting)
         if self.trial is not None:
             self.trial.waits(is_waiting)
 
@@ -227,11 +227,11 @@ class SlotWorker:
         self.deaths = 0
         self.n_trials += 1
         has_waited = trial is not None and trial.waited_s > 0  # which the worker's figure does not tell
-        self.time.busy_s += min(objective_s, trial.ran_s) if trial and has_waited else objective_s
+        self.spent.busy_s += min(objective_s, trial.ran_s) if trial and has_waited else objective_s
 
     def _lose_trial(self) -> RunningTrial | None:
         trial, self.trial = self.trial, None
-        self.time.lost_s += trial.ran_s if trial is not None else 0.0
+        self.spent.lost_s += trial.ran_s if trial is not None else 0.0
         return trial
 
     def saw_memory(self, rss_mib: float | None) -> None:
@@ -251,7 +251,7 @@ class SlotWorker:
     def clear(self, returncode: int) -> RunningTrial | None:
         """The worker has exited: empty the slot; returns the trial it was at."""
         self._take_stock()
-        self.time.has_ended()
+        self.spent.has_ended()
         lost, self.process = self._lose_trial(), None
         if self.wire is not None:
             self.wire.close()
@@ -299,10 +299,10 @@ class SlotWorker:
             problems=(*self.seen.get("problems", ()), *of_host),
             n_trials=self.n_trials,
             n_lost=self.n_lost,
-            busy_s=self.time.busy_s,
+            busy_s=self.spent.busy_s,
             alive_s=alive_s,
             got_memory_mib=self.seen.get("memory_mib", {}),
-            starting_s=self.time.starting_s,
-            waited_s=self.time.waited_s,
-            lost_s=self.time.lost_s,
+            starting_s=self.spent.starting_s,
+            waited_s=self.spent.waited_s,
+            lost_s=self.spent.lost_s,
         )

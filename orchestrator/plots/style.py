@@ -22,6 +22,7 @@ WIDTH = 900
 _FEW_STEPS = 8  # on an axis of whole numbers, each of which then has its tick
 _LINE = 21  # height of a line of notes
 _CHARACTERS = 125  # that fit beside each other at 12 px
+HALF = 60  # of a figure that stands beside another
 _GRID = {
     "gridcolor": "#E5E7EB",
     "linecolor": "#9CA3AF",
@@ -69,13 +70,20 @@ def template() -> go.layout.Template:
     return go.layout.Template(layout=layout, data=data)
 
 
-def styled(figure: go.Figure, title: str, notes: Sequence[str] = (), height: int = 460) -> go.Figure:
+def styled(
+    figure: go.Figure,
+    title: str,
+    notes: Sequence[str] = (),
+    height: int = 460,
+    characters: int = _CHARACTERS,
+) -> go.Figure:
     """Give the figure our design, its title and, below it, the notes a reader must know.
 
-    ``height`` is that of the plot without title and notes, in pixels. Title and notes are plotly text:
+    ``height`` is that of the plot without title and notes, in pixels; ``characters`` how many of the notes
+    are on a line. Title and notes are plotly text:
     escape what people wrote. The notes also stand in ``figure.layout.meta["notes"]``.
     """
-    lines = [line for note in notes for line in textwrap.wrap(note, _CHARACTERS)]
+    lines = [line for note in notes for line in textwrap.wrap(note, characters)]
     small = "".join(f"<br><span style='font-size:12px;color:#4B5563'>{line}</span>" for line in lines)
     top = 68 + _LINE * len(lines)
     heading = {

@@ -24,7 +24,7 @@ class Clock:
 
 def slot_worker(clock: Clock) -> SlotWorker:
     slot = Slot(0, (0,), (0,), (0,), (0,), (0,), 1, "")
-    return SlotWorker(slot, Binding.of(slot), Path("log"), time=SlotTime(clock=clock))
+    return SlotWorker(slot, Binding.of(slot), Path("log"), spent=SlotTime(clock=clock))
 
 
 def hears(worker: SlotWorker, kind: str, **data: Any) -> None:
@@ -37,7 +37,7 @@ CLAIM: dict[str, Any] = {"number": 0, "trial_id": 1, "token": "t"}
 def test_starting_ends_with_the_first_trial_of_a_worker() -> None:
     clock = Clock()
     worker = slot_worker(clock)
-    worker.time.starts()
+    worker.spent.starts()
     clock.pass_(2)
     hears(worker, "claimed", **CLAIM)
     clock.pass_(5)
@@ -50,46 +50,46 @@ def test_starting_ends_with_the_first_trial_of_a_worker() -> None:
 def test_waiting_for_the_database_is_not_counted_as_starting() -> None:
     clock = Clock()
     worker = slot_worker(clock)
-    worker.time.starts()
+    worker.spent.starts()
     clock.pass_(2)
     hears(worker, "waiting", is_waiting=True)
     clock.pass_(30)
     hears(worker, "waiting", is_waiting=False)
     clock.pass_(1)
     hears(worker, "claimed", **CLAIM)
-    assert (worker.time.starting_s, worker.time.waited_s) == (3, 30)
+    assert (worker.spent.starting_s, worker.spent.waited_s) == (3, 30)
 
 
 def test_a_worker_that_ends_while_it_waits_has_waited_until_then() -> None:
     clock = Clock()
     worker = slot_worker(clock)
-    worker.time.starts()
+    worker.spent.starts()
     hears(worker, "waiting", is_waiting=True)
     clock.pass_(7)
     worker.clear(returncode=75)
     clock.pass_(50)
-    assert (worker.time.starting_s, worker.time.waited_s) == (0, 7)
+    assert (worker.spent.starting_s, worker.spent.waited_s) == (0, 7)
 
 
 def test_waiting_inside_an_objective_is_not_busy(monkeypatch: Any) -> None:
     clock = Clock()
-    monkeypatch.setattr("orchestrator.slot_worker.time.monotonic", clock)
+    monkeypatch.setattr("time.monotonic", clock)
     worker = slot_worker(clock)
-    worker.time.starts()
+    worker.spent.starts()
     hears(worker, "claimed", **CLAIM)
     clock.pass_(10)
     hears(worker, "waiting", is_waiting=True)
     clock.pass_(60)
     hears(worker, "waiting", is_waiting=False)
     hears(worker, "told", objective_s=70.0)
-    assert (worker.time.busy_s, worker.time.waited_s) == (10, 60)
+    assert (worker.spent.busy_s, worker.spent.waited_s) == (10, 60)
 
 
 def test_the_time_of_a_lost_trial_is_lost(monkeypatch: Any) -> None:
     clock = Clock()
-    monkeypatch.setattr("orchestrator.slot_worker.time.monotonic", clock)
+    monkeypatch.setattr("time.monotonic", clock)
     worker = slot_worker(clock)
-    worker.time.starts()
+    worker.spent.starts()
     hears(worker, "claimed", **CLAIM)
     clock.pass_(4)
     assert worker.clear(returncode=-9) is not None
