@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from affinity.options import add_choices
-from orchestrator.cli import verbs
+from orchestrator.cli import reporting, verbs
 from orchestrator.cli.db import SERVER_HELP
 
 STORAGE_HELP = (
@@ -255,8 +255,9 @@ def add_report(subparsers: Any) -> None:
         "--run-dir", type=Path, metavar="DIR", help="where to write (default ./nano-hpo-report/STUDY)"
     )
     _add_drawing(parser)
+    reporting.add_report_options(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    parser.set_defaults(handler=verbs.report)
+    parser.set_defaults(handler=reporting.report)
 
 
 def _add_drawing(parser: Any) -> None:

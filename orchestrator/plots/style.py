@@ -83,7 +83,7 @@ def styled(
     are on a line. Title and notes are plotly text:
     escape what people wrote. The notes also stand in ``figure.layout.meta["notes"]``.
     """
-    lines = [line for note in notes for line in textwrap.wrap(note, characters)]
+    lines = [line for note in notes for line in _wrapped(note, characters)]
     small = "".join(f"<br><span style='font-size:12px;color:#4B5563'>{line}</span>" for line in lines)
     top = 68 + _LINE * len(lines)
     heading = {
@@ -107,6 +107,12 @@ def styled(
         modebar={"remove": ["sendChartToCloud"]},  # plotly 7 offers to upload the chart to its cloud
         meta={"notes": list(notes)},
     )
+
+
+def _wrapped(note: str, characters: int) -> list[str]:
+    """The note in lines; «10 %» is not torn apart."""
+    lines = textwrap.wrap(note.replace(" %", "\u00a0%"), characters)
+    return [line.replace("\u00a0%", " %") for line in lines]
 
 
 def count_axis(figure: go.Figure, title: str) -> None:

@@ -32,8 +32,10 @@ def utilisation_figure(slots: Sequence[SlotRecord], attempts: Sequence[AttemptRe
     figure = styled(figure, "Use of the slots' time", notes, height=100 + row_px * len(rows))
     figure.update_xaxes(title_text="part of the time", tickformat=".0%", range=(0, 1))
     labels = [label for label, _ in rows]
-    figure.update_yaxes(title_text="", type="category", categoryorder="array", categoryarray=labels[::-1])
-    return figure.update_layout(barmode="stack", bargap=0.25, showlegend=True, legend=LEGEND)
+    order = {"categoryorder": "array", "categoryarray": labels[::-1]}
+    figure.update_yaxes(title_text="", type="category", ticklabelstandoff=6, **order)
+    legend = {**LEGEND, "traceorder": "normal"}
+    return figure.update_layout(barmode="stack", bargap=0.25, showlegend=True, legend=legend)
 
 
 def _rows(slots: Sequence[SlotRecord], attempts: Sequence[AttemptRecord]) -> tuple[list[Row], list[str]]:

@@ -37,6 +37,7 @@ SINGLE = [
     "contour",
     "param_importances",
     "param_importances_duration",
+    "value_by_duration",
     "timeline",
 ]
 NASTY = "<script>alert(1)</script>"
