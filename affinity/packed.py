@@ -29,7 +29,7 @@ def pack_topology(topology: Topology) -> dict[str, Any]:
 def unpack_topology(data: Mapping[str, Any]) -> Topology:
     """What :func:`pack_topology` has packed, without distances.
 
-    Raises ``KeyError``, ``ValueError``, ``TypeError`` or ``IndexError`` where the data is something else.
+    Raises ``KeyError``, ``ValueError``, ``TypeError``, ``IndexError`` or ``AttributeError`` for other data.
     """
     sizes = data["llc_kib"]
     facts = [

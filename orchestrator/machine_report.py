@@ -54,8 +54,8 @@ def host_record(host: str, data: Mapping[str, Any]) -> HostRecord | None:
             topology=unpack_topology(data["topology"]),
             allowed=tuple(parse_list(data["allowed"])),
             memory_mib=data["memory_mib"],
-            versions=data["versions"],
-            kept=data["kept"],
+            versions=dict(data["versions"]),
+            kept=dict(data["kept"]),
         )
-    except (KeyError, ValueError, TypeError, IndexError):
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError):
         return None

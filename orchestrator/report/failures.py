@@ -79,7 +79,9 @@ def _kind(attempt: AttemptRecord) -> str:
 
 
 def _cause_row(kind: str, attempts: Sequence[AttemptRecord], run_id: str | None) -> dict[str, Any]:
-    logs = {attempt.log: _href(attempt, run_id) for attempt in attempts}
+    logs: dict[str, str | None] = {}
+    for attempt in attempts:  # other runs have logs of the same names
+        logs[attempt.log] = logs.get(attempt.log) or _href(attempt, run_id)
     return {
         "cause": kind,
         "n": len(attempts),

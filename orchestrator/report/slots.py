@@ -54,5 +54,8 @@ def _use(host: str, slot: str, used: Utilisation) -> dict[str, Any]:
 
 
 def _part(part_s: float, whole_s: float) -> str:
-    """«1 min 20 s (45 %)», or a dash for nothing."""
-    return f"{seconds(part_s)} ({percent(part_s, whole_s)})" if part_s > 0 else "–"
+    """«1 min 20 s (45 %)», which breaks between its two parts alone; a dash for nothing."""
+    if part_s <= 0:
+        return "–"
+    parts = (seconds(part_s), f"({percent(part_s, whole_s)})")
+    return " ".join(part.replace(" ", "\u00a0") for part in parts)
