@@ -70,11 +70,11 @@ def _write_drawn(summary: Summary, paths: RunPaths, draw: Draw) -> Written:
 def write_pages(summary: Summary, paths: RunPaths, refresh_s: float | None = None) -> Mapping[str, Plot]:
     """Write report.html, which loads itself anew every ``refresh_s`` seconds, and report.md; the figures."""
     from orchestrator.plots import figures
-    from orchestrator.report import write_markdown, write_report
+    from orchestrator.report import as_markdown, content_of, page_of
 
-    drawn = figures(summary)
-    write_report(summary, drawn, paths.report, refresh_s)
-    write_markdown(summary, paths.markdown)
+    drawn, content = figures(summary), content_of(summary, paths.root)
+    write_whole(paths.report, page_of(content, drawn, refresh_s))
+    write_whole(paths.markdown, as_markdown(content))
     return drawn
 
 

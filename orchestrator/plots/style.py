@@ -22,7 +22,7 @@ WIDTH = 900
 _FEW_STEPS = 8  # on an axis of whole numbers, each of which then has its tick
 _LINE = 21  # height of a line of notes
 _CHARACTERS = 125  # that fit beside each other at 12 px
-HALF = 60  # of a figure that stands beside another
+HALF = 68  # of a figure that stands beside another
 _GRID = {
     "gridcolor": "#E5E7EB",
     "linecolor": "#9CA3AF",

@@ -19,6 +19,7 @@ from orchestrator.summary import Summary, in_whole_seconds
 _SETTINGS = ("objective", "sampler", "pruner", "seed", "n_trials", "n_parallels")
 MAX_ROWS = 1000  # of the trials table
 MAX_BEST = 20
+MAX_USES = 1000  # rows of hosts and slots
 
 
 def content_of(summary: Summary, folder: Path | None = None) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def _tables(summary: Summary) -> dict[str, Any]:
 
 def _places(summary: Summary) -> dict[str, Any]:
     """Machines and slots."""
-    machines = machine_rows(summary)
+    machines, uses = machine_rows(summary), use_rows(summary)
     return {
         "machines": machines[:MAX_HOSTS],
         "n_machines": len(machines),
@@ -83,7 +84,8 @@ def _places(summary: Summary) -> dict[str, Any]:
         "environments": environments(summary),
         "slots": slot_rows(summary.slots),
         "n_slots": len(summary.slots),
-        "uses": use_rows(summary),
+        "uses": uses[:MAX_USES],
+        "n_uses": len(uses),
         "absent": summary.absent,
     }
 

@@ -27,11 +27,9 @@ _TITLES = {
 _PAIRED = "param_importances"  # by value and by duration stand side by side
 
 
-def write_report(
-    summary: Summary, figures: Mapping[str, Plot], path: Path, refresh_s: float | None = None
-) -> None:
-    """Write the report whole or not at all; with ``refresh_s`` the page loads itself anew as often."""
-    write_whole(path, render(summary, figures, path.parent, refresh_s))
+def write_report(summary: Summary, figures: Mapping[str, Plot], path: Path) -> None:
+    """Write the report whole or not at all."""
+    write_whole(path, render(summary, figures, path.parent))
 
 
 def render(
@@ -40,14 +38,21 @@ def render(
     folder: Path | None = None,
     refresh_s: float | None = None,
 ) -> str:
-    """The report as one HTML page: no request leaves it, and nothing that people named can act in it.
+    """The report as one HTML page; see :func:`page_of`.
+
+    Links lead to the logs beside it where ``folder``, in which it will lie, is the directory of a run.
+    """
+    return page_of(content_of(summary, folder), figures, refresh_s)
+
+
+def page_of(content: dict[str, Any], figures: Mapping[str, Plot], refresh_s: float | None = None) -> str:
+    """What ``content_of`` has gathered, as a page: no request leaves it, and no name in it can act.
 
     Runs, attempts and slots may be empty, as in a study made by plain Optuna; their tables are left out.
-    Links lead to the logs beside it where ``folder``, in which it will lie, is the directory of a run.
+    With ``refresh_s`` the page loads itself anew as often.
     """
     from plotly.offline import get_plotlyjs
 
-    content = content_of(summary, folder)
     plots = [_plot(_title(name, content["objectives"]), name, plot) for name, plot in figures.items()]
     script = get_plotlyjs() if any(plot["json"] for plot in plots) else ""
     template = _environment().get_template("report.html")

@@ -38,7 +38,7 @@ def use_rows(summary: Summary) -> list[dict[str, Any]]:
     for host, used in of_hosts(summary.slots, attempts).items():
         rows.append(_use(host, f"all {len(here[host])}" if len(here[host]) > 1 else here[host][0][0], used))
         rows += [_use("", name, one) for name, one in here[host] if len(here[host]) > 1]
-    return rows[: 2 * MAX_SLOTS]
+    return rows
 
 
 def _seat(job: str, rank: int, slot: int) -> str:

@@ -146,7 +146,7 @@ def test_importances_name_their_evaluator_and_say_what_they_mean() -> None:
     plots = figures(summarized(study_of(parabola, 60)))
     by_value, by_duration = plots["param_importances"], plots["param_importances_duration"]
     assert "Importance for the value (PED-ANOVA)" in by_value.layout.title.text
-    assert "best 10 %" in by_value.layout.meta["notes"][0]
+    assert "best 10 %" in by_value.layout.title.text
     assert "Importance for the duration (PED-ANOVA)" in by_duration.layout.title.text
     assert "fastest 10 %" in by_duration.layout.title.text
 

@@ -22,9 +22,18 @@ from orchestrator.paths import RunPaths
 from orchestrator.plots import Skipped, figures
 from orchestrator.plots.png import find_browser
 from orchestrator.records import AttemptRecord, HostRecord, PoolRecord, RunRecord, SlotRecord
-from orchestrator.report import describe, duration, render, seconds, spread, write_report
+from orchestrator.report import (
+    as_markdown,
+    content_of,
+    describe,
+    duration,
+    page_of,
+    render,
+    seconds,
+    spread,
+    write_report,
+)
 from orchestrator.report.machines import drawings
-from orchestrator.report.markdown import as_markdown
 from orchestrator.report.parameters import best_part_of, region, strip
 from orchestrator.summary import Summary
 
@@ -116,13 +125,13 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def page_of(summary: Summary) -> Page:
+def parsed(summary: Summary) -> Page:
     return Page(render(summary, {}))
 
 
 def test_the_report_tells_best_value_speed_up_and_settings() -> None:
     study = searched()
-    text = page_of(summarized(study, runs=(RUN,))).text
+    text = parsed(summarized(study, runs=(RUN,))).text
     assert f"best value {study.best_value:.6g}" in text
     assert "speed-up (trial time / wall time) 1.90 ×" in text
     assert "complete trials 12" in text
@@ -134,7 +143,7 @@ def test_the_report_tells_best_value_speed_up_and_settings() -> None:
 
 def test_the_page_tells_study_run_and_launch_apart() -> None:
     second = replace(RUN, run_id="slurm-78", spec={**RUN.spec, "n_trials": 12})
-    text = page_of(summarized(searched(24), runs=(RUN, second), slots=(SLOT,))).text
+    text = parsed(summarized(searched(24), runs=(RUN, second), slots=(SLOT,))).text
     assert "Result of the study 24 trials in the whole study: 2 runs, with all their launches." in text
     assert "Settings of the last run, slurm-78" in text
     assert "n_trials (budget of this run) 12" in text
@@ -154,13 +163,13 @@ def test_a_slot_with_many_pools_names_each_once_and_alike_in_every_row() -> None
         "openblas: 1, openblas: 8, openmp: 1"
     )
     assert replace(SLOT, got_pools=()).pools == "no pools seen"
-    text = page_of(summarized(searched(), slots=(one, other))).text
+    text = parsed(summarized(searched(), slots=(one, other))).text
     assert text.count("openblas ×2: 1, openmp: 1") == 2
 
 
 def test_several_objectives_have_one_name_each_and_parameters_the_range_of_the_front() -> None:
     study = searched(several=True)
-    text = page_of(summarized(study, runs=(replace(RUN, spec={"pruner": "median"}),))).text
+    text = parsed(summarized(study, runs=(replace(RUN, spec={"pruner": "median"}),))).text
     assert "minimize objective 0, minimize objective 1" in text
     assert not re.search(r"\bvalue [01]\b|Objective [01]|Best trial|best trial", text)
     assert f"values on the Pareto front ({len(study.best_trials)} trials)" in text
@@ -171,7 +180,7 @@ def test_several_objectives_have_one_name_each_and_parameters_the_range_of_the_f
 
 
 def test_one_objective_keeps_its_pruner_as_it_is() -> None:
-    text = page_of(summarized(searched(), runs=(replace(RUN, spec={"pruner": "median"}),))).text
+    text = parsed(summarized(searched(), runs=(replace(RUN, spec={"pruner": "median"}),))).text
     assert "pruner median Parameters" in text
 
 
@@ -207,12 +216,12 @@ def test_a_parameter_that_the_best_trial_does_not_use_is_said_to_be_so() -> None
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     study.optimize(objective, n_trials=3)
-    assert "momentum 0 to 1 2 not used" in page_of(summarized(study)).text
+    assert "momentum 0 to 1 2 not used" in parsed(summarized(study)).text
 
 
 def test_durations_are_the_seconds_inside_the_objective_over_all_attempts() -> None:
     tries = [replace(LOST, cause="returned", objective_s=part) for part in (0.021, 0.002, None)]
-    page = page_of(summarized(searched(), attempts=tuple(tries)))
+    page = parsed(summarized(searched(), attempts=tuple(tries)))
     assert re.search(r" 3 complete \S+ 0\.023 s ", page.text)
 
 
@@ -236,13 +245,13 @@ def test_the_summed_time_by_dates_in_whole_seconds_is_said_to_be_rough() -> None
     for trial in trials:
         trial.datetime_start, trial.datetime_complete = START, START + timedelta(seconds=1)
     summary = replace(summarized(study), trials=tuple(trials))
-    assert "summed trial time about 2 s" in page_of(replace(summary, trial_s=2.0)).text
-    assert "summed trial time – " in page_of(replace(summary, trial_s=0.0)).text
-    assert "summed trial time 2 s" in page_of(replace(summary, trial_s=2.0, attempts=(LOST,))).text
+    assert "summed trial time about 2 s" in parsed(replace(summary, trial_s=2.0)).text
+    assert "summed trial time – " in parsed(replace(summary, trial_s=0.0)).text
+    assert "summed trial time 2 s" in parsed(replace(summary, trial_s=2.0, attempts=(LOST,))).text
 
 
 def test_the_report_flags_slots_that_did_not_get_what_was_planned() -> None:
-    page = page_of(summarized(searched(), slots=(SLOT, ODD)))
+    page = parsed(summarized(searched(), slots=(SLOT, ODD)))
     assert "openblas has 8 threads" in page.text
     assert "90 %" in page.text
     flagged = [attrs for tag, attrs in page.tags if tag == "span" and attrs.get("class") == "problem"]
@@ -250,20 +259,20 @@ def test_the_report_flags_slots_that_did_not_get_what_was_planned() -> None:
 
 
 def test_lost_attempts_and_failed_trials_are_listed_with_their_exit_status() -> None:
-    text = page_of(summarized(searched(), attempts=(LOST, replace(LOST, cause="returned")))).text
+    text = parsed(summarized(searched(), attempts=(LOST, replace(LOST, cause="returned")))).text
     assert "1 in all" in text
     assert "3 1 lost node01 0 1" in text
 
 
 def test_a_study_without_runs_attempts_and_slots_has_no_empty_tables() -> None:
-    text = page_of(summarized(searched())).text
+    text = parsed(summarized(searched())).text
     for heading in ("Slots", "Runs", "Failures"):
         assert heading not in text
 
 
 def test_an_empty_study_has_a_report_that_says_so() -> None:
     summary = summarized(optuna.create_study(study_name="empty"), wall_s=0.0, trial_s=0.0)
-    text = page_of(summary).text
+    text = parsed(summary).text
     assert "no best value" in text
     assert "The study has no trials." in text
     assert "speed-up" not in text
@@ -357,7 +366,7 @@ def test_failures_are_counted_by_cause_the_commonest_first() -> None:
         for n in (5, 6, 6)
     ]
     died = replace(LOST, token="d", cause="killed by a signal", detail="SIGKILL")
-    text = page_of(summarized(searched(), attempts=(died, *raised))).text
+    text = parsed(summarized(searched(), attempts=(died, *raised))).text
     assert "raised ValueError 3 2 logs/rank0-slot1.log killed by a signal: SIGKILL 1 1 logs" in text
     assert "4 in all by cause" in text
 
@@ -384,7 +393,7 @@ def test_the_best_region_is_where_the_best_tenth_of_the_trials_lie() -> None:
     study = searched(40)
     best = best_part_of(summarized(study))
     assert [trial.value for trial in best] == sorted(trial.value for trial in study.trials)[:4]
-    text = page_of(summarized(study)).text
+    text = parsed(summarized(study)).text
     assert "where the best 4 trials (10 %) have it" in text
     assert region("x", best) in text
     assert best_part_of(summarized(searched(19))) == []
@@ -463,14 +472,14 @@ def test_what_an_agent_of_another_version_tells_of_its_machine_is_left_out() -> 
 
 
 def test_the_environment_has_what_ran_and_the_threads_that_were_seen() -> None:
-    text = page_of(summarized(searched(2), slots=(SLOT,), hosts=(HOST,))).text
+    text = parsed(summarized(searched(2), slots=(SLOT,), hosts=(HOST,))).text
     assert "CPU EPYC Python 3.11 threads of a slot 4 planned; got openblas: 4 (1 slot)" in text
     assert "kept from the user's environment OMP_NUM_THREADS=3" in text
 
 
 def test_the_time_of_slots_and_hosts_adds_up_in_the_table() -> None:
     measured = replace(SLOT, starting_s=0.5, waited_s=0.0, lost_s=0.25)
-    text = page_of(summarized(searched(2), slots=(measured, replace(measured, slot=1)))).text.replace(
+    text = parsed(summarized(searched(2), slots=(measured, replace(measured, slot=1)))).text.replace(
         "\xa0", " "
     )
     assert "node01 all 2 20 s 18 s (90 %) 0.5 s (2 %) 1 s (5 %) – 0.5 s (2 %)" in text
@@ -478,7 +487,7 @@ def test_the_time_of_slots_and_hosts_adds_up_in_the_table() -> None:
 
 
 def test_the_time_of_slots_of_earlier_versions_is_busy_or_idle() -> None:
-    text = page_of(summarized(searched(2), slots=(SLOT,))).text.replace("\xa0", " ")
+    text = parsed(summarized(searched(2), slots=(SLOT,))).text.replace("\xa0", " ")
     assert "10 s 9 s (90 %) – – – 1 s (10 %)" in text
 
 
@@ -506,9 +515,9 @@ def test_headings_are_in_order_and_scroll_areas_can_be_reached_by_keyboard() -> 
 
 def test_the_markdown_has_the_tables_and_no_markup_that_people_named() -> None:
     study = searched(30, name="a|b <i>*c*_\n# d")
-    text = as_markdown(
-        summarized(study, runs=(RUN,), attempts=(LOST,), slots=(replace(ODD, host="n|1"),), hosts=(HOST,))
-    )
+    slots = (replace(ODD, host="n|1"),)
+    summary = summarized(study, runs=(RUN,), attempts=(LOST,), slots=slots, hosts=(HOST,))
+    text = as_markdown(content_of(summary))
     for heading in ("Result", "Parameters", "Machines", "Slots of the last launch", "Runs", "Trials"):
         assert f"## {heading}" in text
     assert "# a\\|b \\<i\\>\\*c\\*\\_ \\# d" in text.splitlines()
@@ -528,8 +537,18 @@ def _tables_of(text: str) -> list[list[int]]:
     return found
 
 
+def test_tables_of_very_many_slots_and_hosts_say_what_part_they_show() -> None:
+    slots = tuple(replace(SLOT, host=f"h{n}", slot=k) for n in range(600) for k in (0, 1))
+    content = content_of(summarized(searched(2), slots=slots))
+    for text in (as_markdown(content), Page(page_of(content, {})).text):
+        assert "first 500 of 600" in text
+        assert "first 500 of 1,200" in text
+        assert "first 1,000 of 1,800" in text
+
+
 def test_an_empty_study_has_markdown_too() -> None:
-    text = as_markdown(summarized(optuna.create_study(study_name="empty"), wall_s=0.0, trial_s=0.0))
+    summary = summarized(optuna.create_study(study_name="empty"), wall_s=0.0, trial_s=0.0)
+    text = as_markdown(content_of(summary))
     assert "No trial is complete" in text
     assert "## Trials" not in text
 
