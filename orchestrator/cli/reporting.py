@@ -46,6 +46,7 @@ def report(options: argparse.Namespace) -> int:
     from orchestrator.results import write_results
     from orchestrator.stored import open_stored
 
+    _require_pages(options)
     database, url, name = open_stored(options.storage, options.study_name)
     summary = _summary(database, name, url)
     paths = _paths(options, name)
@@ -59,6 +60,15 @@ def report(options: argparse.Namespace) -> int:
             return 0
     print_summary(summary, write_results(summary, paths, draw=options.draw), as_json=options.json)
     return 0
+
+
+def _require_pages(options: argparse.Namespace) -> None:
+    from orchestrator.errors import SpecError
+
+    if options.watch is not None and options.draw == "none":
+        raise SpecError(
+            "--watch keeps the report up to date, which --draw none leaves out; give one of them."
+        )
 
 
 def _paths(options: argparse.Namespace, name: str) -> RunPaths:

@@ -60,7 +60,7 @@ def slots_of(database: Database, run_id: str, of_study: Sequence[AttemptRecord])
             slots += [_slot({**data, "job": agent.job}) for data in agent.report["slots"]]
         else:
             mine = [a for a in of_study if (a.run_id, a.rank, a.job) == (run_id, agent.rank, agent.job)]
-            slots += _unreported(mine)
+            slots += _unreported(mine, "yet" if not agent.ended and not agent.stale else "")
     return tuple(slots)
 
 
@@ -119,8 +119,8 @@ def _slot(data: dict[str, Any]) -> SlotRecord:
     return SlotRecord(**plain)
 
 
-def _unreported(mine: Sequence[AttemptRecord]) -> list[SlotRecord]:
-    """What the attempts alone tell of the slots of an agent that has not reported (yet)."""
+def _unreported(mine: Sequence[AttemptRecord], yet: str) -> list[SlotRecord]:
+    """What the attempts alone tell of the slots of an agent that has not reported (``yet``)."""
     slots = []
     for index in sorted({attempt.slot for attempt in mine}):
         done = [attempt for attempt in mine if attempt.slot == index]
@@ -135,7 +135,7 @@ def _unreported(mine: Sequence[AttemptRecord]) -> list[SlotRecord]:
                 threads=0,
                 got_cpus=None,
                 got_pools=(),
-                problems=("its agent has not reported",),
+                problems=(f"its agent has not reported {yet}".strip(),),
                 n_trials=sum(a.objective_s is not None for a in done),
                 n_lost=sum(a.end is not None and a.objective_s is None for a in done),
                 busy_s=sum(a.objective_s or 0.0 for a in done),

@@ -88,6 +88,13 @@ def test_ctrl_c_ends_the_watching_with_a_page_that_stands_still(cli: CommandLine
     assert run.wait() == 0, run.communicate()
 
 
+def test_watching_without_a_report_is_refused_in_a_line(cli: CommandLine) -> None:
+    done = cli("report", "--watch", "--draw", "none")
+    assert done.code == 2
+    assert "give one of them" in done.err
+    assert done.err.count("\n") == 1
+
+
 def test_a_pause_that_is_no_time_is_refused_in_a_line(cli: CommandLine) -> None:
     for text in ("0", "-1", "nan", "inf", "soon"):
         done = cli("report", f"--watch={text}")
