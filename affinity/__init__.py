@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from affinity.mempolicy import get_policy, set_policy
     from affinity.observe import Observation, Pool, differences, observe
     from affinity.options import add_choices, choices_of
+    from affinity.packed import pack_topology, unpack_topology
     from affinity.pages import memory_by_node
     from affinity.partition import partition
     from affinity.probing import Probes, Speed
@@ -86,6 +87,7 @@ __all__ = [
     "limit_loaded_pools",
     "memory_by_node",
     "observe",
+    "pack_topology",
     "parse_list",
     "parse_mask",
     "partition",
@@ -97,6 +99,7 @@ __all__ = [
     "set_policy",
     "synthetic_topology",
     "thread_variables",
+    "unpack_topology",
     "unrestricted",
 ]
 
@@ -112,6 +115,7 @@ _NAMES = {
     "errors": "AffinityError BindError CpusetError PartitionError SyntheticError TopologyError",
     "mempolicy": "get_policy set_policy",
     "observe": "Observation Pool differences observe",
+    "packed": "pack_topology unpack_topology",
     "pages": "memory_by_node",
     "options": "add_choices choices_of",
     "partition": "partition",

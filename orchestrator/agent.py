@@ -28,6 +28,7 @@ from orchestrator.kept_folders import KeptFolders
 from orchestrator.launch import Launch
 from orchestrator.lending import is_lent
 from orchestrator.limits import Limits
+from orchestrator.machine_report import machine_report
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.post_mortem import OomWatch
 from orchestrator.progress import View
@@ -358,7 +359,8 @@ class Agent:
         slots = [
             asdict(worker.record(self._launch.rank.index, self._host, of_host)) for worker in self._workers
         ]
-        run.runs.end_agent(run.agent_id, {"slots": slots})
+        machine = machine_report(self._launch.share, os.environ)
+        run.runs.end_agent(run.agent_id, {"slots": slots, "machine": machine})
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(

@@ -93,6 +93,11 @@ class RunPaths:
         """The report: one HTML file."""
         return self.root / "report.html"
 
+    @property
+    def markdown(self) -> Path:
+        """The tables of the report as Markdown."""
+        return self.root / "report.md"
+
     def create(self) -> list[Path]:
         """Make the folders of a run, private to its owner (they hold pickles).
 

@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.causes import described
 from orchestrator.paths import log_name
+
+if TYPE_CHECKING:
+    from affinity import Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,18 @@ class AttemptRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class HostRecord:
+    """A machine that a run was on, as its agents there have told."""
+
+    host: str
+    topology: Topology
+    allowed: tuple[int, ...]  # the PUs that were divided into slots
+    memory_mib: int | None  # of which each slot had its part; None: unknown
+    versions: Mapping[str, str]  # of the system, Python and packages
+    kept: Mapping[str, str]  # thread variables that the user had set
+
+
+@dataclass(frozen=True, slots=True)
 class PoolRecord:
     """A native thread pool as threadpoolctl saw it inside a worker."""
 
@@ -86,10 +101,13 @@ class SlotRecord:
     problems: tuple[str, ...]  # plan and reality differ: one line each
     n_trials: int  # finished attempts
     n_lost: int  # attempts that died with their worker or were released
-    busy_s: float  # inside objectives
+    busy_s: float  # inside objectives of finished attempts, less what they waited for the database
     alive_s: float  # from the start of the slot's first worker to the end of its last
     job: str | None = None  # of Slurm, in which it was
     got_memory_mib: Mapping[str, float] = field(default_factory=dict)  # private memory by NUMA node, a part
+    starting_s: float | None = None  # of workers until their first trial; None: nobody has measured
+    waited_s: float | None = None  # for a database out of reach
+    lost_s: float | None = None  # at attempts that were lost
 
     @property
     def pools(self) -> str:

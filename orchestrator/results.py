@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.paths import RunPaths, write_whole, written_whole
 from orchestrator.summary import Summary, trial_json
+
+if TYPE_CHECKING:
+    from orchestrator.plots import Plot
 
 Draw = Literal["all", "html", "none"]
 _RULES: dict[str, Any] = {"default": repr, "allow_nan": False}
@@ -29,7 +32,7 @@ class Written:
 
 
 def write_results(summary: Summary, paths: RunPaths, draw: Draw = "all") -> Written:
-    """Write trials.csv, trials.json, report.html, plots/*.png and summary.json, each whole or not at all.
+    """Write tables, report (HTML and Markdown), plots/*.png and summary.json, each whole or not at all.
 
     The last one says that all are there. ``draw`` "html" leaves the PNG files out, "none" the report as well.
     The PNG files need Chromium: where it is missing or fails, a note says so.
@@ -56,14 +59,23 @@ def _no_collection() -> Iterator[None]:
 
 
 def _write_drawn(summary: Summary, paths: RunPaths, draw: Draw) -> Written:
-    from orchestrator.plots import figures, write_pngs
-    from orchestrator.report import write_report
+    from orchestrator.plots import write_pngs
 
-    drawn = figures(summary)
-    write_report(summary, drawn, paths.report)
+    drawn = write_pages(summary, paths)
     pngs = write_pngs(drawn, paths.plots) if draw == "all" else []
-    notes = (f"No PNG files: {pngs}",) if isinstance(pngs, str) else ()
+    notes = (pngs,) if isinstance(pngs, str) else ()
     return Written(paths.root, paths.report, notes)
+
+
+def write_pages(summary: Summary, paths: RunPaths, refresh_s: float | None = None) -> Mapping[str, Plot]:
+    """Write report.html, which loads itself anew every ``refresh_s`` seconds, and report.md; the figures."""
+    from orchestrator.plots import figures
+    from orchestrator.report import as_markdown, content_of, page_of
+
+    drawn, content = figures(summary), content_of(summary, paths.root)
+    write_whole(paths.report, page_of(content, drawn, refresh_s))
+    write_whole(paths.markdown, as_markdown(content))
+    return drawn
 
 
 def write_tables(summary: Summary, paths: RunPaths) -> None:

@@ -26,6 +26,7 @@ from orchestrator.channel import Channel, Message, open_wire
 from orchestrator.meter import peak_rss_mib, rss_mib, used_seconds
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.records import PoolRecord, SlotRecord
+from orchestrator.slot_time import SlotTime
 from orchestrator.snapshot import BusySlot
 
 MODULE = "orchestrator.worker"
@@ -98,7 +99,7 @@ class SlotWorker:
     kill_at_s: float | None = None  # it was told to end, or has said its last word
     verdict: Verdict | None = None  # why it was told to end
     judged: str | None = None  # the token of the attempt that this was for; None: whatever it is at
-    busy_s: float = 0.0
+    spent: SlotTime = field(default_factory=SlotTime)
     first_start_s: float | None = None
     last_end_s: float | None = None
     peak_rss_mib: float | None = None  # of the worker at hand, or the last one
@@ -139,6 +140,7 @@ class SlotWorker:
         self.peak_rss_mib, self.inherited_rss_mib = None, (peak_rss_mib() or 0.0) * _ROUGHLY
         self.is_ready = self.has_order = False
         self.first_start_s = self.first_start_s or time.monotonic()
+        self.spent.starts()
         wire.send("load", **order.as_json())
 
     def give(self, order: WorkOrder) -> None:
@@ -193,6 +195,7 @@ class SlotWorker:
             case "ready":
                 self.is_ready = True
             case "claimed":
+                self.spent.has_started()
                 self.trial = RunningTrial(**data, since_s=time.monotonic())
             case "sampled" if self.trial is not None:
                 self.trial.params = data["params"]
@@ -202,21 +205,35 @@ class SlotWorker:
                 self.trial.are_stored(data["names"])
             case "reported" if self.trial is not None:
                 self.trial.step, self.trial.value = data["step"], data["value"]
-            case "waiting" if self.trial is not None:
-                self.trial.waits(**data)
+            case "waiting":
+                self._waits(data["is_waiting"])
             case "dropped":
-                self.trial = None
+                self._lose_trial()
             case "told":
-                self.trial = None
-                self.deaths = 0
-                self.n_trials += 1
-                self.busy_s += data["objective_s"]
+                self._finish_trial(data["objective_s"])
             case "observed":
                 self.seen = data
             case "done":
                 self.said_status, self.kill_at_s = 0, time.monotonic() + _LINGER_S
             case "leaving":
                 self.said_status, self.kill_at_s = data["status"], time.monotonic() + _LINGER_S
+
+    def _waits(self, is_waiting: bool) -> None:
+        self.spent.waits(is_waiting)
+        if self.trial is not None:
+            self.trial.waits(is_waiting)
+
+    def _finish_trial(self, objective_s: float) -> None:
+        trial, self.trial = self.trial, None
+        self.deaths = 0
+        self.n_trials += 1
+        has_waited = trial is not None and trial.waited_s > 0  # which the worker's figure does not tell
+        self.spent.busy_s += min(objective_s, trial.ran_s) if trial and has_waited else objective_s
+
+    def _lose_trial(self) -> RunningTrial | None:
+        trial, self.trial = self.trial, None
+        self.spent.lost_s += trial.ran_s if trial is not None else 0.0
+        return trial
 
     def saw_memory(self, rss_mib: float | None) -> None:
         """The worker, with all that it has started, takes so much, or has taken it."""
@@ -235,7 +252,8 @@ class SlotWorker:
     def clear(self, returncode: int) -> RunningTrial | None:
         """The worker has exited: empty the slot; returns the trial it was at."""
         self._take_stock()
-        lost, self.trial, self.process = self.trial, None, None
+        self.spent.has_ended()
+        lost, self.process = self._lose_trial(), None
         if self.wire is not None:
             self.wire.close()
             self.wire = None
@@ -290,7 +308,10 @@ class SlotWorker:
             problems=(*self.seen.get("problems", ()), *of_host),
             n_trials=self.n_trials,
             n_lost=self.n_lost,
-            busy_s=self.busy_s,
+            busy_s=self.spent.busy_s,
             alive_s=alive_s,
             got_memory_mib=self.seen.get("memory_mib", {}),
+            starting_s=self.spent.starting_s,
+            waited_s=self.spent.waited_s,
+            lost_s=self.spent.lost_s,
         )

@@ -24,7 +24,7 @@ def summarise(database: Database, study_name: str, url: str, study: Study | None
     """
     import optuna
 
-    from orchestrator.storage.history import absent_ranks, attempts_of, slots_of
+    from orchestrator.storage.history import absent_ranks, attempts_of, hosts_of, slots_of
     from orchestrator.storage.runs import RunTable
     from orchestrator.storage.study_storage import StudyStorage
     from orchestrator.storage_url import masked
@@ -47,6 +47,7 @@ def summarise(database: Database, study_name: str, url: str, study: Study | None
         runs=runs,
         attempts=attempts,
         slots=slots_of(database, runs[-1].run_id, attempts) if runs else (),
+        hosts=hosts_of(database, runs[-1].run_id) if runs else (),
         absent=absent_ranks(database, runs[-1].run_id) if runs else (),
         wall_s=_covered_s(attempts),
         trial_s=sum(attempt.objective_s or 0.0 for attempt in attempts) or _durations_s(trials),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.causes import SOUND, Cause
 from orchestrator.names import shown_names
 from orchestrator.progress import duration
-from orchestrator.records import AttemptRecord, RunRecord, SlotRecord
+from orchestrator.records import AttemptRecord, HostRecord, RunRecord, SlotRecord
 from orchestrator.trial_table import trial_table
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Summary:
     slots: tuple[SlotRecord, ...]  # of the last run
     wall_s: float
     trial_s: float
+    hosts: tuple[HostRecord, ...] = ()  # of the last launch, as far as they have told
     absent: tuple[str, ...] = ()  # ranks of the last launch that never reported: a line each
     run_dir: Path | None = None  # where the run wrote its files; None: nothing was written
     database: Database | None = (

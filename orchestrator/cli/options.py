@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from affinity.options import add_choices, add_switch
-from orchestrator.cli import given, verbs
+from orchestrator.cli import given, reporting, verbs
 from orchestrator.cli.db import SERVER_HELP
 
 STORAGE_HELP = (
@@ -282,15 +282,19 @@ def add_report(subparsers: Any) -> None:
         "report",
         help="rebuild summary, plots and report of a study",
         description="Read a study from its storage alone and write summary, tables, plots and the report.",
-        epilog="example:\n  nano-hpo report --storage mysql://user@host/db --study-name digits",
+        epilog="examples:\n"
+        "  nano-hpo report                              # of the last run of this folder\n"
+        "  nano-hpo report --storage mysql://user@host/db --study-name digits\n"
+        "  nano-hpo report --watch 10 --storage mysql://user@host/db --study-name digits",
     )
     add_study(parser)
     parser.add_argument(
         "--run-dir", type=Path, metavar="DIR", help="where to write (default ./nano-hpo-report/STUDY)"
     )
     _add_drawing(parser)
+    reporting.add_report_options(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    parser.set_defaults(handler=verbs.report)
+    parser.set_defaults(handler=reporting.report)
 
 
 def _add_drawing(parser: Any) -> None:

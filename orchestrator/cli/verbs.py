@@ -196,24 +196,6 @@ def named_values(pairs: list[str], option: str) -> dict[str, Any]:
     return arguments
 
 
-def report(options: argparse.Namespace) -> int:
-    """``nano-hpo report``: everything a run writes, from the storage alone."""
-    from orchestrator.cli.text import print_summary
-    from orchestrator.paths import RunPaths, study_folder
-    from orchestrator.results import write_results
-    from orchestrator.stored import open_stored
-    from orchestrator.summarise import summarise
-
-    database, url, name = open_stored(options.storage, options.study_name)
-
-    summary = summarise(database, name, url)
-    folder = options.run_dir or Path("nano-hpo-report") / study_folder(name, Path()).name
-    paths = RunPaths(folder.expanduser().resolve())
-    paths.create_report_folder()
-    print_summary(summary, write_results(summary, paths, draw=options.draw), as_json=options.json)
-    return 0
-
-
 def topology(options: argparse.Namespace) -> int:
     """``nano-hpo topology``: the machine, the allowance and the division, for people or as JSON."""
     from affinity import choices_of

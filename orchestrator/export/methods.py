@@ -16,7 +16,8 @@ from orchestrator.carry.reading import StudySource
 from orchestrator.names import shown_name, shown_names
 from orchestrator.progress import duration
 from orchestrator.records import AttemptRecord, RunRecord
-from orchestrator.report import describe, number
+from orchestrator.report import describe
+from orchestrator.report.words import number
 from orchestrator.sql.database import Database
 from orchestrator.summarise import summarise
 from orchestrator.summary import Summary

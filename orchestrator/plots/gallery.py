@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import plotly.graph_objects as go
 
@@ -10,9 +11,12 @@ from orchestrator.plots.history import history_figure, intermediate_figure
 from orchestrator.plots.importance import duration_importance_figure, value_importance_figure
 from orchestrator.plots.pareto import pareto_figure
 from orchestrator.plots.space import contour_figure, parallel_figure
+from orchestrator.plots.speed import value_by_duration_figure
 from orchestrator.plots.style import Plot, drawn
 from orchestrator.plots.timeline import timeline_figure
+from orchestrator.plots.utilisation import utilisation_figure
 from orchestrator.plots.view import StudyView, objective_names
+from orchestrator.records import AttemptRecord
 from orchestrator.summary import Summary
 
 Drawing = tuple[str, Callable[[], go.Figure]]
@@ -21,8 +25,9 @@ Drawing = tuple[str, Callable[[], go.Figure]]
 def figures(summary: Summary) -> dict[str, Plot]:
     """Every plot by name: a plotly figure, or ``Skipped`` with the reason why it cannot be drawn.
 
-    The names are those of Optuna's functions; with several objectives, ``optimization_history``,
-    ``contour`` and ``param_importances`` come once for each (``optimization_history_0`` …) and
+    The names are those of Optuna's functions, and ``value_by_duration`` and ``utilisation`` (the latter
+    where slots are known). With several objectives, ``optimization_history``, ``contour``,
+    ``param_importances`` and ``value_by_duration`` come once for each (``optimization_history_0`` …) and
     ``pareto_front`` is added. Never raises for what trials contain.
     """
     view = StudyView(summary.study, summary.trials)
@@ -32,6 +37,7 @@ def figures(summary: Summary) -> dict[str, Plot]:
 
 def _drawings(summary: Summary, view: StudyView, names: list[str]) -> Iterator[Drawing]:
     single = len(names) == 1
+    by_duration = partial(value_by_duration_figure, attempts=summary.attempts)
     parts = (
         [("", view, names[0])]
         if single
@@ -45,7 +51,15 @@ def _drawings(summary: Summary, view: StudyView, names: list[str]) -> Iterator[D
     yield from (_bound(f"contour{s}", contour_figure, v, n) for s, v, n in parts)
     yield from (_bound(f"param_importances{s}", value_importance_figure, v, n) for s, v, n in parts)
     yield "param_importances_duration", lambda: duration_importance_figure(view, summary.attempts)
+    yield from (_bound(f"value_by_duration{s}", by_duration, v, n) for s, v, n in parts)
     yield "timeline", lambda: timeline_figure(view, summary.attempts)
+    if summary.slots:
+        yield "utilisation", lambda: utilisation_figure(summary.slots, _of_last_run(summary))
+
+
+def _of_last_run(summary: Summary) -> list[AttemptRecord]:
+    last = summary.runs[-1].run_id if summary.runs else None
+    return [attempt for attempt in summary.attempts if attempt.run_id == last]
 
 
 def _bound(key: str, draw: Callable[[StudyView, str], go.Figure], view: StudyView, name: str) -> Drawing:

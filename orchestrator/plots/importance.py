@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 
 from orchestrator.plots import thin
 from orchestrator.plots.labels import literal
-from orchestrator.plots.style import PLAIN_NAMES, UndrawableError, styled
+from orchestrator.plots.style import HALF, PLAIN_NAMES, UndrawableError, styled
 from orchestrator.plots.view import StudyView, Target, finite, objective_names
 from orchestrator.records import AttemptRecord
 from orchestrator.summary import in_whole_seconds, objective_seconds
@@ -105,7 +105,7 @@ def importance_figure(
     for other in plots[1:]:
         figure.add_traces(other.data)
     rows = max(len(values) for _, values in views.values())
-    figure = styled(figure, title, notes, height=150 + 30 * rows * len(plots))
+    figure = styled(figure, title, notes, height=150 + 30 * rows * len(plots), characters=HALF)
     figure.update_xaxes(title_text="importance (all together 1)", rangemode="tozero")
     figure.update_yaxes(title_text="", ticklabelstandoff=6)
     return figure.update_traces(marker_line_width=0)

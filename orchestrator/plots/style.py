@@ -22,6 +22,7 @@ WIDTH = 900
 _FEW_STEPS = 8  # on an axis of whole numbers, each of which then has its tick
 _LINE = 21  # height of a line of notes
 _CHARACTERS = 125  # that fit beside each other at 12 px
+HALF = 68  # of a figure that stands beside another
 _GRID = {
     "gridcolor": "#E5E7EB",
     "linecolor": "#9CA3AF",
@@ -69,13 +70,20 @@ def template() -> go.layout.Template:
     return go.layout.Template(layout=layout, data=data)
 
 
-def styled(figure: go.Figure, title: str, notes: Sequence[str] = (), height: int = 460) -> go.Figure:
+def styled(
+    figure: go.Figure,
+    title: str,
+    notes: Sequence[str] = (),
+    height: int = 460,
+    characters: int = _CHARACTERS,
+) -> go.Figure:
     """Give the figure our design, its title and, below it, the notes a reader must know.
 
-    ``height`` is that of the plot without title and notes, in pixels. Title and notes are plotly text:
+    ``height`` is that of the plot without title and notes, in pixels; ``characters`` how many of the notes
+    are on a line. Title and notes are plotly text:
     escape what people wrote. The notes also stand in ``figure.layout.meta["notes"]``.
     """
-    lines = [line for note in notes for line in textwrap.wrap(note, _CHARACTERS)]
+    lines = [line for note in notes for line in _wrapped(note, characters)]
     small = "".join(f"<br><span style='font-size:12px;color:#4B5563'>{line}</span>" for line in lines)
     top = 68 + _LINE * len(lines)
     heading = {
@@ -99,6 +107,12 @@ def styled(figure: go.Figure, title: str, notes: Sequence[str] = (), height: int
         modebar={"remove": ["sendChartToCloud"]},  # plotly 7 offers to upload the chart to its cloud
         meta={"notes": list(notes)},
     )
+
+
+def _wrapped(note: str, characters: int) -> list[str]:
+    """The note in lines; «10 %» is not torn apart."""
+    lines = textwrap.wrap(note.replace(" %", "\u00a0%"), characters)
+    return [line.replace("\u00a0%", " %") for line in lines]
 
 
 def count_axis(figure: go.Figure, title: str) -> None:

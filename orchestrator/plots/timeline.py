@@ -70,14 +70,15 @@ def _by_slot(view: StudyView, attempts: Sequence[AttemptRecord]) -> go.Figure:
 def _lanes(attempts: Iterable[AttemptRecord]) -> dict[Lane, str]:
     """Labels of the lanes in their order: host, rank, slot; and the Slurm job, each of which has a rank 0."""
     keys = sorted({_lane(attempt) for attempt in attempts})
-    return {key: _label(*key) for key in keys}
+    return {key: lane_label(*key) for key in keys}
 
 
 def _lane(attempt: AttemptRecord) -> Lane:
     return attempt.host, attempt.job or "", attempt.rank, attempt.slot
 
 
-def _label(host: str, job: str, rank: int, slot: int) -> str:
+def lane_label(host: str, job: str, rank: int, slot: int) -> str:
+    """What a slot is called on an axis (plotly text)."""
     of_job = f" · job {literal(job)}" if job else ""
     return f"{literal(host)}{of_job} · rank {rank} · slot {slot}"
 

@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from affinity import format_list
-from orchestrator.records import AttemptRecord, PoolRecord, SlotRecord
+from orchestrator.machine_report import host_record
+from orchestrator.records import AttemptRecord, HostRecord, PoolRecord, SlotRecord
 from orchestrator.sql.database import Database
 from orchestrator.sql.schema import agents, attempts, trials
 from orchestrator.storage.runs import RunTable, StoredAgent, utc
@@ -59,8 +60,20 @@ def slots_of(database: Database, run_id: str, of_study: Sequence[AttemptRecord])
             slots += [_slot({**data, "job": agent.job}) for data in agent.report["slots"]]
         else:
             mine = [a for a in of_study if (a.run_id, a.rank, a.job) == (run_id, agent.rank, agent.job)]
-            slots += _unreported(mine)
+            slots += _unreported(mine, "yet" if not agent.ended and not agent.stale else "")
     return tuple(slots)
+
+
+def hosts_of(database: Database, run_id: str) -> tuple[HostRecord, ...]:
+    """The machines of a run's latest agents, by name; without those of which nothing was told (yet)."""
+    found: dict[str, HostRecord] = {}
+    for agent in last_launch(RunTable(database).agents_of(run_id)):
+        told = (agent.report or {}).get("machine")
+        host = agent.process.host
+        record = None if told is None or host in found else host_record(host, told)
+        if record is not None:
+            found[host] = record
+    return tuple(found[host] for host in sorted(found))
 
 
 def last_launch(agents: Sequence[StoredAgent]) -> list[StoredAgent]:
@@ -106,8 +119,8 @@ def _slot(data: dict[str, Any]) -> SlotRecord:
     return SlotRecord(**plain)
 
 
-def _unreported(mine: Sequence[AttemptRecord]) -> list[SlotRecord]:
-    """What the attempts alone tell of the slots of an agent that has not reported (yet)."""
+def _unreported(mine: Sequence[AttemptRecord], yet: str) -> list[SlotRecord]:
+    """What the attempts alone tell of the slots of an agent that has not reported (``yet``)."""
     slots = []
     for index in sorted({attempt.slot for attempt in mine}):
         done = [attempt for attempt in mine if attempt.slot == index]
@@ -122,7 +135,7 @@ def _unreported(mine: Sequence[AttemptRecord]) -> list[SlotRecord]:
                 threads=0,
                 got_cpus=None,
                 got_pools=(),
-                problems=("its agent has not reported",),
+                problems=(f"its agent has not reported {yet}".strip(),),
                 n_trials=sum(a.objective_s is not None for a in done),
                 n_lost=sum(a.end is not None and a.objective_s is None for a in done),
                 busy_s=sum(a.objective_s or 0.0 for a in done),

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
@@ -25,8 +26,9 @@ from orchestrator.plots.importance import durations
 from orchestrator.plots.labels import choice_labels, name_labels
 from orchestrator.plots.style import UndrawableError
 from orchestrator.plots.thin import MAX_LINES, MAX_PARALLEL, MAX_POINTS, evenly
+from orchestrator.plots.utilisation import utilisation_figure
 from orchestrator.plots.view import StudyView
-from orchestrator.records import AttemptRecord
+from orchestrator.records import AttemptRecord, SlotRecord
 from orchestrator.summary import Summary
 
 START = datetime(2026, 11, 24, 10, 0, 0)
@@ -37,6 +39,7 @@ SINGLE = [
     "contour",
     "param_importances",
     "param_importances_duration",
+    "value_by_duration",
     "timeline",
 ]
 NASTY = "<script>alert(1)</script>"
@@ -558,9 +561,89 @@ def test_labels_stay_short_and_distinct() -> None:
     assert len(set(choice_labels(["y" * 12 + str(i) + "z" * 30 for i in range(5)]).values())) == 5
 
 
+def slot(index: int, **changes: object) -> SlotRecord:
+    plain = SlotRecord(
+        rank=0,
+        host="node01",
+        slot=index,
+        cpus=str(index),
+        numa_nodes=(0,),
+        threads=1,
+        got_cpus=str(index),
+        got_pools=(),
+        problems=(),
+        n_trials=4,
+        n_lost=1,
+        busy_s=60.0,
+        alive_s=100.0,
+        starting_s=20.0,
+        waited_s=5.0,
+        lost_s=5.0,
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def test_the_use_of_time_has_a_bar_for_each_host_and_slot_which_is_full() -> None:
+    figure = utilisation_figure([slot(0), slot(1, busy_s=20.0), slot(0, host="z<b>", rank=1)], ())
+    assert [bar.name for bar in figure.data] == [
+        "busy",
+        "lost",
+        "starting",
+        "waiting for the database",
+        "idle",
+    ]
+    rows = [
+        "<b>node01</b>",
+        "node01 · rank 0 · slot 0",
+        "node01 · rank 0 · slot 1",
+        "z&lt;b&gt; · rank 1 · slot 0",
+    ]
+    assert list(figure.data[0].y) == rows
+    assert list(figure.data[0].x) == pytest.approx([0.4, 0.6, 0.2, 0.6])
+    assert [sum(parts) for parts in zip(*(bar.x for bar in figure.data), strict=True)] == pytest.approx(
+        [1] * 4
+    )
+
+
+def test_the_use_of_time_of_many_slots_is_drawn_by_host_and_says_so() -> None:
+    figure = utilisation_figure([slot(index, host=f"h{index % 3}") for index in range(99)], ())
+    assert list(figure.data[0].y) == ["h0", "h1", "h2"]
+    assert "Machines alone, as there are 99 slots." in figure.layout.meta["notes"]
+
+
+def test_slots_whose_time_was_not_measured_are_busy_or_idle_and_said_to_be_so() -> None:
+    unknown = slot(0, starting_s=None, waited_s=None, lost_s=None)
+    figure = utilisation_figure([unknown], ())
+    assert {bar.name: bar.x[0] for bar in figure.data} == {"busy": 0.6, "idle": 0.4}
+    assert "only the busy time is known" in figure.layout.meta["notes"][0]
+
+
+def test_value_against_duration_draws_a_line_through_what_no_other_trial_beats_in_both() -> None:
+    study = study_of(lambda t: [9.0, 5.0, 5.0, 7.0, 1.0][t.number] + 0 * t.suggest_float("x", 0, 1), 5)
+    seconds = [1.0, 2.0, 3.0, 2.5, 50.0]
+    attempts = tuple(attempt(n, objective_s=s) for n, s in enumerate(seconds))
+    figure = figures(summarized(study, attempts))["value_by_duration"]
+    others, best = figure.data
+    assert list(zip(best.x, best.y, strict=True)) == [(1.0, 9.0), (2.0, 5.0), (50.0, 1.0)]
+    assert list(zip(others.x, others.y, strict=True)) == [(2.5, 7.0), (3.0, 5.0)]
+    assert figure.layout.xaxis.type == "log"
+
+
+def test_value_against_duration_of_a_maximized_objective_has_its_front_at_the_top() -> None:
+    study = study_of(
+        lambda t: [1.0, 3.0, 2.0][t.number] + 0 * t.suggest_float("x", 0, 1), 3, direction="maximize"
+    )
+    attempts = tuple(attempt(n, objective_s=s) for n, s in enumerate([1.0, 2.0, 3.0]))
+    figure = figures(summarized(study, attempts))["value_by_duration"]
+    assert list(figure.data[1].y) == [1.0, 3.0]
+    assert figure.layout.xaxis.type == "linear"
+
+
 @needs_browser
 def test_every_plot_becomes_a_png_with_one_browser(tmp_path: Path) -> None:
-    plots = figures(summarized(study_of(parabola, 12), (attempt(0),)))
+    summary = summarized(study_of(parabola, 12), (attempt(0),))
+    plots = figures(replace(summary, slots=(slot(0),)))
+    assert {"utilisation", "value_by_duration"} <= plots.keys()
     written = write_pngs(plots, tmp_path / "plots")
     drawn = [name for name, plot in plots.items() if not isinstance(plot, Skipped)]
     assert isinstance(written, list), written
