@@ -34,9 +34,10 @@ ENVIRONMENT = """\
 | `NANO_HPO_DATALOADER_WORKERS` | read, and set for trials: see `--dataloader-workers` |
 | `NANO_HPO_THREADS` | set for trials: threads of the slot |
 | `NANO_HPO_WORKER` | set for workers and all that they start: a mark by which they are found and ended |
-| `NANO_HPO_PARAM_…`, `NANO_HPO_TRIAL`, `NANO_HPO_TRIAL_DIR`, `NANO_HPO_SEED`, `NANO_HPO_STUDY`, `NANO_HPO_RESULT`, \
-`NANO_HPO_CHECKPOINT` | set for [commands](any-command.md) |
-| `SLURM_JOB_END_TIME` and others of Slurm, Open MPI, MPICH, Intel MPI, PMI, PMIx | read: job, ranks, end of the job |
+| `NANO_HPO_PARAM_…`, `NANO_HPO_TRIAL`, `NANO_HPO_TRIAL_DIR`, `NANO_HPO_SEED`, `NANO_HPO_STUDY`, \
+`NANO_HPO_RESULT`, `NANO_HPO_CHECKPOINT` | set for [commands](any-command.md) |
+| `SLURM_JOB_END_TIME` and others of Slurm, Open MPI, MPICH, Intel MPI, PMI, PMIx | \
+read: job, ranks, end of the job |
 | `OMP_NUM_THREADS`, `MKL_NUM_THREADS`, … | set for workers; yours are kept, see [binding](binding.md) |
 | `TMPDIR` | read: where the run's SQLite file works when the run directory is on a network file system |
 """
@@ -62,10 +63,11 @@ def settings() -> str:
     run = verbs.pop(("run",))
     parts = [
         f"{HEAD}# All settings\n",
-        "`nano-hpo VERB --help` says the same in a terminal. What the settings mean together is on the other\n"
-        "pages: [storage](storage.md), [binding](binding.md), [failures](failures.md), [Slurm](slurm.md).\n",
+        "`nano-hpo VERB --help` says the same in a terminal. What they mean together is on other pages:\n"
+        "[storage](storage.md), [binding](binding.md), [failures](failures.md), [Slurm](slurm.md). A\n"
+        "[study file](study-file.md) takes the names of the options of `nano-hpo run`, with `_` for `-`.\n",
         "## nano-hpo run\n",
-        "`search()` of `orchestrator` takes the keyword of the second column; `model.search()` of Keras models and\n"
+        "`search()` of `orchestrator` takes the keyword of the second column; `model.search()` of Keras and\n"
         "`trainer.search()` of Lightning models that of the third.\n",
         *_run_tables(run),
         ENVIRONMENT,
@@ -111,7 +113,9 @@ def _is_setting(action: argparse.Action) -> bool:
 
 
 def _named(action: argparse.Action) -> str:
-    metavar = action.metavar or ("" if action.nargs == 0 or not action.option_strings else action.dest.upper())
+    metavar = action.metavar or (
+        "" if action.nargs == 0 or not action.option_strings else action.dest.upper()
+    )
     choices = f"{{{','.join(map(str, action.choices))}}}" if action.choices else str(metavar)
     names = " ".join(f"`{name}`" for name in action.option_strings[:2] if not name.startswith("--no-"))
     if not action.option_strings:
@@ -155,13 +159,16 @@ def api() -> str:
     """What may be imported, a line each."""
     parts = [
         f"{HEAD}# Python reference\n",
-        "What may be imported, with the first line of its docstring. `make docs` renders all docstrings as web\n"
-        "pages in `build/docs/`; `help(search)` in Python shows one. Names that do not stand here may change. One\n"
-        "of these is deprecated in a release, with a warning that names what stands in its place, and removed no\n"
-        "sooner than two releases later.\n",
+        "What may be imported, with the first line of its docstring. `make docs` renders all docstrings as\n"
+        "web pages in `build/docs/`; `help(search)` in Python shows one. Names that do not stand here may\n"
+        "change. One of these is deprecated in a release, with a warning that says what to use instead,\n"
+        "and removed no sooner than two releases later.\n",
     ]
     for module, what in PUBLIC.items():
-        rows = [(f"`{name}`", _cell(_first_line(getattr(import_module(module), name)))) for name in _public(module)]
+        rows = [
+            (f"`{name}`", _cell(_first_line(getattr(import_module(module), name))))
+            for name in _public(module)
+        ]
         parts += [f"## {module}\n", f"{what[0].upper()}{what[1:]}.\n", _table(("name", "what it is"), rows)]
     return "\n".join(parts)
 
@@ -172,7 +179,8 @@ def _public(module: str) -> list[str]:
 
 def _first_line(thing: Any) -> str:
     own = inspect.getdoc(thing) if callable(thing) or inspect.ismodule(thing) else None
-    return (own or "").partition("\n\n")[0] or f"`{thing!r}`"
+    value = f"a table of {', '.join(thing)}" if isinstance(thing, dict) else f"`{thing!r}`"
+    return (own or "").partition("\n\n")[0] or value
 
 
 PAGES: dict[str, Callable[[], str]] = {"settings.md": settings, "api.md": api}
@@ -180,9 +188,22 @@ PAGES: dict[str, Callable[[], str]] = {"settings.md": settings, "api.md": api}
 
 def html(folder: Path) -> None:
     """The docstrings of all that may be imported, as web pages with a search box."""
-    below = ("bigdl.nano.automl.hpo.space", "bigdl.nano.automl.hpo.visualization")  # pdoc finds them by itself
+    below = (
+        "bigdl.nano.automl.hpo.space",
+        "bigdl.nano.automl.hpo.visualization",
+    )  # pdoc finds them by itself
     modules = [module for module in PUBLIC if module not in below]
-    command = [sys.executable, "-W", "ignore", "-m", "pdoc", "--docformat", "google", "--output-directory", folder]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "pdoc",
+        "--docformat",
+        "google",
+        "--output-directory",
+        folder,
+    ]
     subprocess.run([*command, *modules, *below[1:]], check=True)
 
 

@@ -1,4 +1,4 @@
-"""A reader's folder: the blocks of a page in, run there one after the other as a reader would; their output out.
+"""A reader's folder: blocks of a page in, run there one after the other as a reader would; their output out.
 
 The blocks run as they are printed, but for ``shortened``: fewer trials, servers of this machine's, no drawing
 of plots for each run. Beside what the pages write, the folder holds the repository's ``examples`` and
@@ -57,11 +57,15 @@ _SHORTER = (
     (r'"n_trials": \d+', '"n_trials": 2, "draw": "none"'),
     (r"(--n-parallels|-p) [3-9]\b", r"\1 2"),
     (r"^n_trials = \d+", "n_trials = 4"),
-    (r"nano-hpo run(?= examples/digits.py:objective --n-trials 4 --n-parallels 2$)", "nano-hpo run --draw html"),
+    (
+        r"nano-hpo run(?= examples/digits.py:objective --n-trials 4 --n-parallels 2$)",
+        "nano-hpo run --draw html",
+    ),
     (r"nano-hpo run(?! --draw)(?= )", "nano-hpo run --draw none"),
-    (r"nano-hpo report(?=$| +[-#])", "nano-hpo report --draw html"),
+    (r"nano-hpo report(?=$| +(?!--watch)[-#])", "nano-hpo report --draw html"),
     (r"nano-hpo dashboard(?= )", "nano-hpo dashboard --port 0"),
     (r"mpirun -n \d+", "mpirun -n 2"),
+    (r"--(array|nodes) \d+", r"--\1 2"),
     (r"-- run(?= )", "-- run --draw none"),
     (r"--cpus-per-task[= ]\d+", "--cpus-per-task=2"),
     (r"--mem[= ]\d+G", "--mem=1G"),
@@ -84,7 +88,9 @@ class Desk:
         self.environ = self._environment() | (cluster or {})
 
     def _lay_out(self) -> None:
-        shutil.copytree(ROOT / "examples", self.folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "examples", self.folder / "examples", ignore=shutil.ignore_patterns("__pycache__")
+        )
         shutil.copytree(ROOT / "slurm", self.folder / "slurm")
         for name, text in _OWN.items():
             (self.folder / name).write_text(text)
@@ -108,7 +114,11 @@ class Desk:
         file.chmod(0o755)
 
     def _environment(self) -> dict[str, str]:
-        own = {"HOME": str(self.home), "PATH": f"{self.home / 'bin'}:{BIN}:{os.environ['PATH']}", "COLUMNS": "110"}
+        own = {
+            "HOME": str(self.home),
+            "PATH": f"{self.home / 'bin'}:{BIN}:{os.environ['PATH']}",
+            "COLUMNS": "110",
+        }
         known = {name: value for name, value in environment().items() if name not in _LEFT_OUT}
         return known | own | {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_WAIT_POLICY": "passive"}
 
@@ -117,9 +127,13 @@ class Desk:
         for pattern, shorter in _SHORTER:
             text = re.sub(pattern, shorter, text, flags=re.MULTILINE)
         socket = self.url.partition("?")[2]
-        text = re.sub(r"mysql://(user@)?(host|localhost|db\.example\.org)/(db|hpo)", self.url.partition("?")[0], text)
+        text = re.sub(
+            r"mysql://(user@)?(host|localhost|db\.example\.org)/(db|hpo)", self.url.partition("?")[0], text
+        )
         place = re.escape(self.url.partition("?")[0])
-        return re.sub(rf"{place}(\?[^\s\"'&]*)?(&ssl_ca=\S+?pem)?", rf"{self.url.partition('?')[0]}?{socket}", text)
+        return re.sub(
+            rf"{place}(\?[^\s\"'&]*)?(&ssl_ca=\S+?pem)?", rf"{self.url.partition('?')[0]}?{socket}", text
+        )
 
     def write(self, block: Block) -> None:
         """A file of the reader's; its syntax is checked where its language has one."""
@@ -200,7 +214,19 @@ class Desk:
         (self.folder / "go").unlink(missing_ok=True)
         for file in self.folder.glob("began-*"):
             file.unlink()
-        words = ["nano-hpo", "run", "held.py", "-n", "8", "-p", "2", "--oversubscribe", "--draw", "none", "-q"]
+        words = [
+            "nano-hpo",
+            "run",
+            "held.py",
+            "-n",
+            "8",
+            "-p",
+            "2",
+            "--oversubscribe",
+            "--draw",
+            "none",
+            "-q",
+        ]
         run = self._start([*words, "--grace", "2"])
         try:
             wait_until((self.folder / "began-4").exists)

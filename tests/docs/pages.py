@@ -6,6 +6,7 @@ it. ``CATEGORIES`` lists what there is.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def links(page: Path) -> Iterator[str]:
 def anchors(page: Path) -> set[str]:
     """The headings of a page, as links name them."""
     tokens = MarkdownIt("commonmark").parse(page.read_text(encoding="utf-8"))
-    headings = [after.content for token, after in zip(tokens, tokens[1:], strict=False) if token.tag[:1] == "h"]
+    headings = [after.content for token, after in itertools.pairwise(tokens) if token.tag[:1] == "h"]
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 

@@ -23,7 +23,19 @@ from tests.docs.desk import Desk, desk
 from tests.docs.pages import CATEGORIES, PAGES, ROOT, Block, blocks
 from tests.slurm.cluster import Cluster
 
-RUN = {"script", "continued", "commands", "terminal", "beside a run", "cluster", "until Ctrl-C", "file", "change", "data", "shown"}
+RUN = {
+    "script",
+    "continued",
+    "commands",
+    "terminal",
+    "beside a run",
+    "cluster",
+    "until Ctrl-C",
+    "file",
+    "change",
+    "data",
+    "shown",
+}
 READ = {"install", "elsewhere", "live", "drawing"}
 # What the last line of a page prints: trials of the two searches of one study, and what the best is worth.
 PRINTED = {"keras.md": r"^4 \[", "lightning.md": r"^4 \[\{'val_loss': "}
@@ -48,10 +60,14 @@ def blocks_of(name: str) -> list[Block]:
 
 
 def test_every_block_is_in_one_category_and_every_category_is_tested() -> None:
-    unknown = [str(block) for block in ALL if (block.language, block.mark) not in CATEGORIES and not block.file]
+    unknown = [
+        str(block) for block in ALL if (block.language, block.mark) not in CATEGORIES and not block.file
+    ]
     assert unknown == []
     assert {*RUN, *READ} == {*CATEGORIES.values(), "file", "change"}
-    assert sum(block.category in RUN for block in ALL) + sum(block.category in READ for block in ALL) == len(ALL)
+    assert sum(block.category in RUN for block in ALL) + sum(block.category in READ for block in ALL) == len(
+        ALL
+    )
 
 
 @pytest.mark.parametrize("name", pages_with(*RUN))
@@ -111,7 +127,11 @@ def jobs(cluster: Cluster) -> list[str]:
 
 
 def logs(desk: Desk) -> str:
-    files = [*desk.folder.glob("*.log"), *desk.folder.glob("*.out"), *desk.folder.glob("nano-hpo-runs/jobs/**/*.log")]
+    files = [
+        *desk.folder.glob("*.log"),
+        *desk.folder.glob("*.out"),
+        *desk.folder.glob("nano-hpo-runs/jobs/**/*.log"),
+    ]
     return "\n".join(f"--- {file.name}\n{file.read_text()[-2000:]}" for file in files)
 
 
@@ -119,7 +139,9 @@ def require_printed(block: Block, printed: str) -> None:
     """What a page shows looks like what was printed: the same words, whatever the numbers are."""
     known = {words(line) for line in printed.splitlines()}
     missing = [line for line in block.text.splitlines() if line.strip("… ") and words(line) not in known]
-    assert missing == [], f"{block}: nothing like this was printed:\n" + "\n".join(missing) + f"\n---\n{printed}"
+    assert missing == [], (
+        f"{block}: nothing like this was printed:\n" + "\n".join(missing) + f"\n---\n{printed}"
+    )
 
 
 def words(line: str) -> str:
@@ -143,7 +165,9 @@ def test_the_live_table_is_the_one_that_is_drawn(block: Block) -> None:
         rate_per_s=34.7 / 60,
     )
     # In colours: without them the rest of the bar is not drawn.
-    console = Console(file=io.StringIO(), width=110, force_terminal=True, color_system="standard", record=True)
+    console = Console(
+        file=io.StringIO(), width=110, force_terminal=True, color_system="standard", record=True
+    )
     console.print(screen(drawn, 110, 30))
     printed = [line.rstrip() for line in console.export_text().rstrip().splitlines()]
     assert printed == block.text.splitlines()

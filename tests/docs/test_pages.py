@@ -1,4 +1,4 @@
-"""What the pages say besides their blocks: links lead somewhere, options and files exist, none grows too long."""
+"""What the pages say besides their blocks: links lead somewhere, options, verbs and variables exist."""
 
 from __future__ import annotations
 
@@ -17,11 +17,29 @@ from tests.docs.pages import PAGES, ROOT, anchors, blocks, code_spans, is_genera
 
 README = ROOT / "README.md"
 # Options of other programs that the pages name.
-FOREIGN = """--enable-recovery --runtime-options --kill-on-bad-exit --no-kill --signal --requeue --time --nodes --ntasks
---cpus-per-task --export --mem --array --user --no-index --find-links""".split()
+FOREIGN = [
+    "--enable-recovery",
+    "--runtime-options",
+    "--kill-on-bad-exit",
+    "--no-kill",
+    "--signal",
+    "--requeue",
+    "--time",
+    "--nodes",
+    "--ntasks",
+    "--cpus-per-task",
+    "--export",
+    "--mem",
+    "--array",
+    "--user",
+    "--no-index",
+    "--find-links",
+]
 
 
-def verbs(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
+def verbs(
+    parser: argparse.ArgumentParser, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
     """Every verb with its parser, verbs of verbs too."""
     yield path, parser
     for action in parser._actions:
@@ -56,7 +74,9 @@ def test_the_readme_is_a_front_door() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_options_that_a_page_names_are_options(page: Path) -> None:
-    known = {option for _, parser in verbs(_parser()) for option in parser._option_string_actions} | set(FOREIGN)
+    known = {option for _, parser in verbs(_parser()) for option in parser._option_string_actions} | set(
+        FOREIGN
+    )
     named = {option for span in code_spans(page) for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", span)}
     assert named - known == set()
 
@@ -81,12 +101,18 @@ def test_generated_pages_are_what_the_code_says(tmp_path: Path) -> None:
     written = {file.name: file.read_text() for file in tmp_path.glob("*.md")}
     assert set(written) == {page.name for page in PAGES if is_generated(page)}
     for name, text in written.items():
-        assert (ROOT / "docs" / name).read_text() == text, f"`make docs`: docs/{name} is not what the code says"
+        assert (ROOT / "docs" / name).read_text() == text, (
+            f"`make docs`: docs/{name} is not what the code says"
+        )
     assert 'id="search"' in (tmp_path / "html" / "orchestrator.html").read_text()
 
 
 def test_environment_variables_of_ours_are_on_the_page_of_settings() -> None:
-    sources = [path for room in ("affinity", "launchers", "orchestrator", "bigdl") for path in (ROOT / room).rglob("*.py")]
+    sources = [
+        path
+        for room in ("affinity", "launchers", "orchestrator", "bigdl")
+        for path in (ROOT / room).rglob("*.py")
+    ]
     found = {name for path in sources for name in re.findall(r"NANO_HPO_[A-Z_]+[A-Z]\b", path.read_text())}
     text = (ROOT / "docs" / "settings.md").read_text()
     assert {name for name in found if name not in text} == set()
