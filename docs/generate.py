@@ -21,6 +21,7 @@ from orchestrator import search
 from orchestrator.cli.main import _parser
 
 HEAD = "<!-- Written by docs/generate.py (`make docs`) from the code; edit the code. -->\n\n"
+_TITLES = {"positional arguments": "what to optimise"}
 SUFFIXES = ("", "_s", "_mib", "s")  # of a keyword that says its unit, or takes several
 
 ENVIRONMENT = """\
@@ -95,7 +96,7 @@ def _run_tables(run: argparse.ArgumentParser) -> Iterator[str]:
             if _is_setting(action)
         ]
         if rows:
-            yield f"### {group.title}\n"
+            yield f"### {_TITLES.get(str(group.title), group.title)}\n"
             yield _table(("option", "`search()`", "models", "what it does"), rows)
 
 

@@ -94,7 +94,7 @@ def test_licence_readme_and_command_are_in_the_wheel(built: Built, in_wheel: set
 
 def test_the_sdist_holds_what_make_needs(in_sdist: set[str]) -> None:
     wanted = {"README.md", "LICENSE", "CHANGELOG.md", "Makefile", "pyproject.toml"}
-    for folder in ("tests", "examples", "benchmarks", "slurm", ".ci"):
+    for folder in ("tests", "docs", "examples", "benchmarks", "slurm", ".ci"):
         files = (path for path in (ROOT / folder).rglob("*") if path.is_file())
         wanted |= {path.relative_to(ROOT).as_posix() for path in files if path.suffix != ".pyc"}
     assert wanted - in_sdist == set()

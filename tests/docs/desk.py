@@ -83,7 +83,7 @@ class Desk:
         self.url = url
         self.printed = ""  # by the commands so far
         self._script = ""
-        self._n_scripts = 0
+        self._n_scripts = self._n_runs = 0
         self._lay_out()
         self.environ = self._environment() | (cluster or {})
 
@@ -214,6 +214,7 @@ class Desk:
         (self.folder / "go").unlink(missing_ok=True)
         for file in self.folder.glob("began-*"):
             file.unlink()
+        self._n_runs += 1
         words = [
             "nano-hpo",
             "run",
@@ -227,7 +228,7 @@ class Desk:
             "none",
             "-q",
         ]
-        run = self._start([*words, "--grace", "2"])
+        run = self._start([*words, "--grace", "2", "--study-name", f"held-{self._n_runs}"])
         try:
             wait_until((self.folder / "began-4").exists)
             if "nano-hpo watch" in block.text or "--watch" in block.text:
