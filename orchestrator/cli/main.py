@@ -28,6 +28,7 @@ from orchestrator.cli import (
     studies,
     submit,
     trials,
+    watch,
 )
 from orchestrator.cli.parser import BAD_INPUT, Parser
 
@@ -121,6 +122,7 @@ def _parser() -> Parser:
     for add in (options.add_run, options.add_report, options.add_topology, options.add_bind, db.add_db):
         add(verbs)
     status.add_status(verbs)
+    watch.add_watch(verbs)
     trials.add_trials(verbs)
     best.add_best(verbs)
     enqueue.add_enqueue(verbs)
