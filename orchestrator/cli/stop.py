@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.options import add_study
+from orchestrator.cli.shared import add_study
 
 if TYPE_CHECKING:
     from orchestrator.sql.database import Database

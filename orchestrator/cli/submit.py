@@ -60,7 +60,7 @@ def add_submit(subparsers: Any) -> None:
 
 def _keep_words(parser: argparse.ArgumentParser) -> None:
     """What stands behind the first ``--`` is the run's."""
-    from orchestrator.cli.options import divided
+    from orchestrator.cli.run_options import divided
 
     parse = parser.parse_known_args
 
@@ -165,7 +165,7 @@ def submit(options: argparse.Namespace) -> int:
     from launchers.job_script import render
     from orchestrator.cli.effective import effective
     from orchestrator.cli.jobs import job_json
-    from orchestrator.cli.verbs import asked_for
+    from orchestrator.cli.run import asked_for
     from orchestrator.jobs.following import to_stderr
     from orchestrator.results import dumps
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.options import add_study
+from orchestrator.cli.shared import add_study
 from orchestrator.cli.status import as_json, snapshot_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from orchestrator import search
 from orchestrator.cli.effective import effective
 from orchestrator.cli.main import main, parse
-from orchestrator.cli.verbs import asked_for, named_values
+from orchestrator.cli.run import asked_for, named_values
 from orchestrator.errors import SpecError
 from orchestrator.jobs.settings import KEYS, STUDY_KEYS
 from orchestrator.study_file.reading import ONE_LAUNCH, read_study_file
