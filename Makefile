@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: help demo test test-long lint check clean debian
+.PHONY: help demo test test-long lint docs check clean debian
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):[^#]*## /make \1\t/' | expand -t 18
@@ -30,6 +30,10 @@ test-long: check $(VENV)/kernel ## the same with the widest matrices and the lon
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: check ## format, lint and types only
+
+docs: $(VENV)/.test ## pages that the code writes (docs/settings.md, docs/api.md); all docstrings in build/docs/
+	@TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -W ignore docs/generate.py --html build/docs 
+	echo "build/docs/index.html"
 
 check: $(VENV)/.test
 	@$(BIN)/ruff format --check .

@@ -24,6 +24,7 @@ EXAMPLES: Mapping[str, Any] = {  # of settings whose default is not to be set
     "trial_timeout": 600.0,
     "trial_memory": "4G",
     "trials_per_worker": 10,
+    "keep_top": 5,
     "storage": "mysql://USER@HOST/DATABASE",
     "server": "/usr/sbin/mariadbd",
     "study_name": "my-study",

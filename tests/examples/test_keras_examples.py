@@ -1,4 +1,4 @@
-"""The Keras examples and the README's Keras section, as a user runs them."""
+"""The Keras examples, as a user runs them."""
 
 from __future__ import annotations
 
@@ -69,11 +69,3 @@ def test_two_processes_search_and_a_second_program_goes_on(tmp_path: Path) -> No
     assert accuracy(printed) > 0.5
     study = optuna.load_study(study_name="keras-digits", storage=storage)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4
-
-
-def test_the_readmes_section_on_keras_runs_as_it_is_written(tmp_path: Path) -> None:
-    section = (ROOT / "README.md").read_text().partition("\n### Keras models\n")[2].partition("\n### ")[0]
-    blocks = re.findall(r"^```python\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
-    code = re.sub(r"n_trials=\d+", 'n_trials=2, draw="none"', "\n".join(blocks))
-    (tmp_path / "script.py").write_text(code)
-    assert re.findall(r"^4 \[", run("script.py", cwd=tmp_path), flags=re.MULTILINE)

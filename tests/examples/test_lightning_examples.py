@@ -1,4 +1,4 @@
-"""The Lightning examples and the README's Lightning section, as a user runs them."""
+"""The Lightning examples, as a user runs them."""
 
 from __future__ import annotations
 
@@ -113,13 +113,3 @@ def test_acceleration_names_what_made_a_model_fast(tmp_path: Path) -> None:
     printed = example("latency", "--n-trials", 1, "--acceleration", cwd=tmp_path)
     (line,) = LINE.findall(printed)
     assert line[5] in {"original", "jit", "compile", "ipex"}
-
-
-def test_the_readmes_section_on_lightning_runs_as_it_is_written(tmp_path: Path) -> None:
-    section = (ROOT / "README.md").read_text().partition("\n### PyTorch Lightning models\n")[2]
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", section.partition("\n### ")[0], flags=re.DOTALL | re.MULTILINE
-    )
-    code = re.sub(r"n_trials=\d+", 'n_trials=2, draw="none"', "\n".join(blocks))
-    (tmp_path / "script.py").write_text(code)
-    assert re.findall(r"^4 \[\{'val_loss': ", run("script.py", cwd=tmp_path), flags=re.MULTILINE)
