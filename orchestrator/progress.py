@@ -78,8 +78,9 @@ class PlainLines(Noting):
         print(text, file=sys.stderr, flush=True)
 
     def refresh(self, snapshot: Snapshot) -> None:
-        """The state, when it has changed and some seconds are over."""
-        if time.monotonic() >= self._next_s and snapshot.finished != self._shown:
+        """The state, when it has changed and some seconds are over; nothing before the first trial."""
+        has_begun = bool(snapshot.finished or snapshot.running)
+        if has_begun and time.monotonic() >= self._next_s and snapshot.finished != self._shown:
             self._show(snapshot)
 
     def close(self, snapshot: Snapshot | None) -> None:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from orchestrator import chosen_trials
 from orchestrator.at_work import agents_at_work
 from orchestrator.causes import SOUND
 from orchestrator.records import RunRecord
@@ -32,7 +33,7 @@ from orchestrator.sql.schema import (
 from orchestrator.storage.overview import StudyOverview, overview
 from orchestrator.storage.rows import number_of
 from orchestrator.storage.runs import UNENDED, RunTable, StoredAgent
-from orchestrator.storage.study_storage import StudyStorage
+from orchestrator.storage.study_rows import study_id_of
 
 _RECENT = 200  # attempts by which the pace is judged
 _COLUMNS = 100  # points of the curve
@@ -80,11 +81,13 @@ class Standing:
 
 def read_standing(database: Database, study_name: str, with_curve: bool = False) -> Standing:
     """Read how a study stands. ``KeyError``: there is none of that name."""
-    storage = StudyStorage(database)
-    study_id = storage.get_study_id_from_name(study_name)
+    study_id = database.read(lambda c: study_id_of(c, study_name))
+    if study_id is None:
+        raise KeyError(f"There is no study '{study_name}'.")
     keeps_runs = database.keeps_runs()
     (study,) = database.read(lambda c: overview(c, keeps_runs, study_id))
-    best = (storage.get_best_trial(study_id),) if study.best_value is not None else ()
+    has_one = len(study.directions) == 1
+    best = tuple(chosen_trials.best(database, study_id, study.directions[0], 1)) if has_one else ()
     run = _last_run(database, study_id) if study.runs else None
     curve = _curve(database, study) if with_curve and best else ()
     return Standing(study, best, run, curve)

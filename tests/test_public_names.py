@@ -18,7 +18,7 @@ import pytest
 from bigdl.nano.automl import hpo_config
 from orchestrator.cli import main as command_line
 from orchestrator.cli.main import _EPILOG, parse
-from orchestrator.cli.options import _RUN_EPILOG
+from orchestrator.cli.run_options import _RUN_EPILOG
 from orchestrator.deprecation import NanoHPODeprecationWarning, warn_deprecated
 from tests.public_names import LIST, MODULES, found, listed
 

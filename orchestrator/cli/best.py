@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.options import add_study
+from orchestrator.cli.shared import add_study
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

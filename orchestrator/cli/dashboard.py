@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.options import STORAGE_HELP
+from orchestrator.cli.shared import STORAGE_HELP
 
 if TYPE_CHECKING:
     from orchestrator.dashboard import DashboardServer

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.options import add_study
+from orchestrator.cli.shared import add_study
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -79,7 +79,7 @@ def _said(numbers: list[int], name: str) -> str:
 
 
 def _sets(options: argparse.Namespace) -> list[dict[str, Any]]:
-    from orchestrator.cli.verbs import named_values
+    from orchestrator.cli.run import named_values
     from orchestrator.errors import SpecError
 
     if bool(options.params) == (options.file is not None):

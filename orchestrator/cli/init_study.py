@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.options import add_settings
+from orchestrator.cli.run_options import add_settings
 
 _N_TRIALS = 100  # of a file for which nobody has said when the search ends
 _EPILOG = """\
@@ -53,7 +53,7 @@ def _keep_names(parser: Any) -> None:
 
 def init_study(options: argparse.Namespace) -> int:
     """Check the search as ``nano-hpo run`` will, then write its file; none is overwritten without --force."""
-    from orchestrator.cli.verbs import asked_for
+    from orchestrator.cli.run import asked_for
     from orchestrator.study_file.rendering import Draft, rendered
 
     objective, file = _names(options.names)
@@ -173,7 +173,7 @@ def _written(chosen: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _table(pairs: list[str], flag: str) -> Any:
     """KEY=VALUE words as a table; as they are where a value is none, for which TOML has no word."""
-    from orchestrator.cli.verbs import named_values
+    from orchestrator.cli.run import named_values
     from orchestrator.errors import SpecError
     from orchestrator.study_file.text import toml_text
 

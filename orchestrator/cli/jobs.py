@@ -47,6 +47,7 @@ def _add_cancel(subparsers: Any) -> None:
     )
     parser.add_argument("jobs", nargs="*", metavar="JOBID", help="as 12; 12_3 for one task of an array")
     parser.add_argument("--study-name", "--study", metavar="NAME", help="this folder's jobs on that study")
+    parser.add_argument("--json", action="store_true", help="print the ids of the jobs as a list")
     parser.set_defaults(handler=cancel)
 
 
@@ -60,7 +61,7 @@ def list_jobs(options: argparse.Namespace) -> int:
     shown = records if options.all else [record for record in records if _is_recent(record)]
     rows = [(record, trials_done(record, folder)) for record in shown]
     if options.json:
-        print(dumps([_as_json(record, done) for record, done in rows]))
+        print(dumps([job_json(record, done) for record, done in rows]))
     elif rows:
         print(_table(rows))
     else:
@@ -100,7 +101,8 @@ def _is_recent(record: JobRecord) -> bool:
     )
 
 
-def _as_json(record: JobRecord, done: int | None) -> dict[str, Any]:
+def job_json(record: JobRecord, done: int | None) -> dict[str, Any]:
+    """A job as plain data, documented in the help text; ``done``: trials, where they are known."""
     names = ("job_id", "state", "is_over", "elapsed", "exit_code", "study", "storage")
     more = ("n_trials", "n_tasks", "submitted", "output", "script", "command")
     data = {name: getattr(record, name) for name in names} | {"trials_done": done}
@@ -131,6 +133,7 @@ def cancel(options: argparse.Namespace) -> int:
     """Hand the ids to scancel; 0 when it took them."""
     from launchers import cancel_jobs
     from orchestrator.errors import SpecError
+    from orchestrator.results import dumps
 
     wrong = [job_id for job_id in options.jobs if not re.fullmatch(r"\d+(_\d+)?", job_id)]
     if wrong:
@@ -139,7 +142,7 @@ def cancel(options: argparse.Namespace) -> int:
         raise SpecError("Name the jobs, or --study NAME; 'nano-hpo jobs' lists them.")
     job_ids = options.jobs or _jobs_on(options.study_name)
     cancel_jobs(job_ids)
-    print(f"Job {', '.join(job_ids)}: told to end.")
+    print(dumps(job_ids) if options.json else f"Job {', '.join(job_ids)}: told to end.")
     return 0
 
 

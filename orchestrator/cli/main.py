@@ -21,13 +21,16 @@ from orchestrator.cli import (
     enqueue,
     init,
     jobs,
+    machine,
     measuring,
-    options,
+    reporting,
+    run_options,
     status,
     stop,
     studies,
     submit,
     trials,
+    watch,
 )
 from orchestrator.cli.parser import BAD_INPUT, Parser
 
@@ -118,9 +121,10 @@ def _parser() -> Parser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     parser.set_defaults(parse=parse)  # for verbs that are given the words of another one
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for add in (options.add_run, options.add_report, options.add_topology, options.add_bind, db.add_db):
+    for add in (run_options.add_run, reporting.add_report, machine.add_topology, machine.add_bind, db.add_db):
         add(verbs)
     status.add_status(verbs)
+    watch.add_watch(verbs)
     trials.add_trials(verbs)
     best.add_best(verbs)
     enqueue.add_enqueue(verbs)

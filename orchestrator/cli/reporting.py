@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.shared import add_drawing, add_study
+
 if TYPE_CHECKING:
     from orchestrator.paths import RunPaths
     from orchestrator.results import Written
@@ -17,8 +19,28 @@ if TYPE_CHECKING:
 WATCH_S = 30.0  # what --watch alone means
 
 
-def add_report_options(parser: Any) -> None:
-    """Those that the verb shares with no other."""
+def add_report(subparsers: Any) -> None:
+    """``nano-hpo report``."""
+    parser = subparsers.add_parser(
+        "report",
+        help="rebuild summary, plots and report of a study",
+        description="Read a study from its storage alone and write summary, tables, plots and the report.",
+        epilog="examples:\n"
+        "  nano-hpo report                              # of the last run of this folder\n"
+        "  nano-hpo report --storage mysql://user@host/db --study-name digits\n"
+        "  nano-hpo report --watch 10 --storage mysql://user@host/db --study-name digits",
+    )
+    add_study(parser)
+    parser.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="where to write (default ./nano-hpo-report/STUDY)"
+    )
+    add_drawing(parser)
+    _add_watching(parser)
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.set_defaults(handler=report)
+
+
+def _add_watching(parser: Any) -> None:
     parser.add_argument(
         "--watch",
         type=_pause,

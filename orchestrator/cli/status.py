@@ -1,18 +1,15 @@
-"""``nano-hpo status`` and ``nano-hpo watch``: a study in; how it stands, once or as it goes on, out."""
+"""``nano-hpo status``: a study in; how it stands out."""
 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.options import add_study
+from orchestrator.cli.shared import add_study
 
 if TYPE_CHECKING:
-    from orchestrator.progress import View
     from orchestrator.snapshot import Snapshot
-    from orchestrator.sql.database import Database
     from orchestrator.standing import RunStanding, Standing
 
 _STATUS_EPILOG = """\
@@ -27,17 +24,9 @@ examples:
   nano-hpo status --storage mysql://user@host/db --study-name s
   nano-hpo status --study last --json | jq .run.finished"""
 
-_WATCH_EPILOG = """\
-It ends with the run; Ctrl-C ends it and leaves the run alone.
-
-examples:
-  nano-hpo watch                               # the last run of this folder
-  nano-hpo watch --storage mysql://user@host/db --study-name s
-  nano-hpo watch --every 30 --storage mysql://user@host/db > progress.log"""
-
 
 def add_status(subparsers: Any) -> None:
-    """The two verbs and their options."""
+    """The verb and its options."""
     parser = subparsers.add_parser(
         "status",
         help="say how a study stands",
@@ -47,22 +36,6 @@ def add_status(subparsers: Any) -> None:
     add_study(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=status)
-    _add_watch(subparsers)
-
-
-def _add_watch(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "watch",
-        help="watch a run, from any machine",
-        description="Show a run as it goes on, from the storage alone: on any machine that reaches it. In a "
-        "terminal a table that is redrawn in place, elsewhere a line whenever something has changed.",
-        epilog=_WATCH_EPILOG,
-    )
-    add_study(parser)
-    parser.add_argument(
-        "--every", type=float, default=2.0, metavar="S", help="seconds between two looks (default 2)"
-    )
-    parser.set_defaults(handler=watch)
 
 
 def status(options: argparse.Namespace) -> int:
@@ -208,42 +181,3 @@ def _slot_lines(run: RunStanding) -> list[str]:
         head = (one.host, str(one.rank), str(one.slot), one.cpus, str(one.number))
         rows.append((*head, step, value, duration(one.age_s)))
     return [f"  {line}" for line in columns(rows).split("\n")] if run.busy else []
-
-
-def watch(options: argparse.Namespace) -> int:
-    """Look every few seconds until the run has ended; 0 also when somebody has seen enough."""
-    from orchestrator.errors import SpecError
-    from orchestrator.progress import view_for_people
-    from orchestrator.stored import open_stored
-
-    if not 0.5 <= options.every < float("inf"):
-        raise SpecError(f"--every is {options.every} s; it must be 0.5 or more.")
-    database, _, name = open_stored(options.storage, options.study_name)
-    view = view_for_people()
-    try:
-        return _follow(database, name, view, options.every)
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        view.close(None)
-        database.close()
-
-
-def _follow(database: Database, name: str, view: View, every_s: float) -> int:
-    from orchestrator.errors import StudyError
-    from orchestrator.standing import read_standing
-
-    while True:
-        standing = read_standing(database, name, with_curve=True)
-        run = standing.run
-        if run is None:
-            raise StudyError(
-                f"No run of nano-hpo works on study '{name}'; 'nano-hpo status' shows its trials."
-            )
-        snapshot = snapshot_of(name, run, standing)
-        if not run.agents:
-            view.close(snapshot)
-            print(f"The run is {run.state}" + (f": {run.record.reason}." if run.record.reason else "."))
-            return 0
-        view.refresh(snapshot)
-        time.sleep(every_s)

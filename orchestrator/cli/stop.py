@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.options import add_study
+from orchestrator.cli.shared import add_study
 
 if TYPE_CHECKING:
     from orchestrator.sql.database import Database
@@ -19,6 +19,8 @@ _EPILOG = """\
 It is as if every agent were told by Ctrl-C once: no trial begins, running ones have --grace seconds (of
 the run) to finish or to checkpoint, the report is written, and the same command goes on later. The agents
 look every five seconds. Of Slurm's jobs the rest of the allocation is given back.
+
+--json prints one object: "run_id", "study" and "was_asked_before" (it was stopping already).
 
 examples:
   nano-hpo stop                                # the run of this folder
@@ -36,12 +38,14 @@ def add_stop(subparsers: Any) -> None:
     add_study(parser)
     parser.add_argument("--run-id", metavar="ID", help="that run, where several are at work on the study")
     parser.add_argument("--wait", action="store_true", help="return when no agent is at work on it any more")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=stop)
 
 
 def stop(options: argparse.Namespace) -> int:
     """Ask; 0 when the run was asked (and, with ``--wait``, has ended), by this command or before."""
     from orchestrator.host import this_process
+    from orchestrator.results import dumps
     from orchestrator.storage.runs import RunTable, user_name
     from orchestrator.stored import open_stored
 
@@ -50,12 +54,13 @@ def stop(options: argparse.Namespace) -> int:
         run = _at_work(database, name, options.run_id)
         run_id = run.record.run_id
         reason = f"asked to stop by {user_name()} on {this_process().host}"
-        if RunTable(database).ask_to_stop(run_id, reason):
-            print(f"Run {run_id} on study '{name}' is asked to stop.")
-        else:
-            print(f"Run {run_id} on study '{name}' is stopping already.")
+        is_new = RunTable(database).ask_to_stop(run_id, reason)
+        if not options.json:
+            print(f"Run {run_id} on study '{name}' is {'asked to stop' if is_new else 'stopping already'}.")
         if options.wait:
             _wait(database, run_id)
+        if options.json:
+            print(dumps({"run_id": run_id, "study": name, "was_asked_before": not is_new}))
     finally:
         database.close()
     return 0

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from orchestrator.cli import housekeeping, study_verbs
-from orchestrator.cli.options import STORAGE_HELP
 from orchestrator.cli.renamed import Renamed
+from orchestrator.cli.shared import STORAGE_HELP
 from orchestrator.export.formats import DEFAULT, FORMATS
 
 _JSON_HELP = """\

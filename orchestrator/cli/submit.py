@@ -60,7 +60,7 @@ def add_submit(subparsers: Any) -> None:
 
 def _keep_words(parser: argparse.ArgumentParser) -> None:
     """What stands behind the first ``--`` is the run's."""
-    from orchestrator.cli.options import divided
+    from orchestrator.cli.run_options import divided
 
     parse = parser.parse_known_args
 
@@ -155,14 +155,19 @@ def _add_doing(parser: argparse.ArgumentParser) -> None:
         "--wait", action="store_true", help="follow the job until it is over; Ctrl-C ends the following alone"
     )
     group.add_argument("--parsable", action="store_true", help="print the job id alone")
+    group.add_argument(
+        "--json", action="store_true", help="print the job as JSON, with the keys of nano-hpo jobs"
+    )
 
 
 def submit(options: argparse.Namespace) -> int:
     """Check, render, submit, record, and follow if asked; nothing is written before all is checked."""
     from launchers.job_script import render
     from orchestrator.cli.effective import effective
-    from orchestrator.cli.verbs import asked_for
+    from orchestrator.cli.jobs import job_json
+    from orchestrator.cli.run import asked_for
     from orchestrator.jobs.following import to_stderr
+    from orchestrator.results import dumps
 
     words = _run_words(options)
     run_options = effective(options.parse(["run", *words]))
@@ -174,7 +179,9 @@ def submit(options: argparse.Namespace) -> int:
         print(script, end="")
         return 0
     record = _submit(script, job, run_options, spec)
-    if options.parsable:
+    if options.json:
+        print(dumps(job_json(record, done=None)), flush=True)
+    elif options.parsable:
         print(record.job_id, flush=True)
     else:
         print("\n".join(_lines(record)), flush=True)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.columns import columns
-from orchestrator.cli.options import add_study
+from orchestrator.cli.shared import add_study
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,12 +9,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import optuna
 import sqlalchemy as sa
-from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import BaseModel
 from sqlalchemy import exc
 from sqlalchemy.dialects.mysql import DATETIME
 
@@ -28,8 +26,12 @@ from orchestrator.sql.turns import Turn
 from orchestrator.sql.unreachable import way_out
 from orchestrator.storage_url import masked, scrubbed, sqlite_path
 
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
 T = TypeVar("T")
 
+SCHEMA = "v3.2.0.a"  # of Optuna's tables, by its migrations: what the SQL here is written for
 _CREATION_S = 30.0
 _creating = Turn()
 _MYSQL_OR_LENT = ("mysql", "mariadb", "relay")
@@ -52,8 +54,8 @@ def open_database(url: str, patience: Patience | None = None, *, creates: bool =
     tables that an earlier version of ours has made get the columns that came since. Raises ``StorageError``
     in one line, with the URL masked, when that is not possible.
     """
-    rdb = _explained(url, lambda: _with_tables(url) if creates else _as_it_is(url))
-    return Database(url, rdb.engine, patience)
+    engine = _explained(url, lambda: _with_tables(url).engine if creates else _as_it_is(url))
+    return Database(url, engine, patience)
 
 
 def patiently(action: Callable[[], T], patience_s: float) -> T:
@@ -88,6 +90,8 @@ def _engine(url: str, writes: bool = True) -> sa.Engine:
 
 
 def _connected(url: str, creates: bool) -> RDBStorage:
+    from optuna.storages import RDBStorage
+
     way = way_to(url, creates)
     template = way.url.replace("{", "{{").replace("}", "}}")  # Optuna takes a URL for a template
     with warnings.catch_warnings():
@@ -98,17 +102,31 @@ def _connected(url: str, creates: bool) -> RDBStorage:
             raise error.__cause__ or error from None
 
 
-def _as_it_is(url: str) -> RDBStorage:
-    """Optuna's storage of a database that is there, with our own tables as this version reads them."""
-    rdb = _connected(url, creates=False)
+def _as_it_is(url: str) -> sa.Engine:
+    """A database that is there, with our own tables as this version reads them.
+
+    Optuna looks at the tables of another version, and says what to do. It takes a quarter of a second to load
+    what it does so by, so that those of the usual one are known without it.
+    """
+    engine = _engine(url, writes=False)
+    if not _is_of_this_version(engine):
+        engine.dispose()
+        engine = _connected(url, creates=False).engine
     try:
-        _add_columns(rdb.engine)
+        _add_columns(engine)
     except exc.DBAPIError as error:
         if lacks_right(error):
             raise StorageError(_refusal_to_create(url)) from None
         if not _is_made_meanwhile(error):
             raise
-    return rdb
+    return engine
+
+
+def _is_of_this_version(engine: sa.Engine) -> bool:
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return False
+        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == SCHEMA
 
 
 def _with_tables(url: str) -> RDBStorage:
@@ -137,6 +155,8 @@ def _keeping_all_exactly() -> Iterator[None]:
     A database's own default may be latin1, where names of other alphabets cannot be stored. Optuna's dates
     would be kept in whole seconds, and short trials would all last equally long.
     """
+    from optuna.storages._rdb.models import BaseModel
+
     tables = (*BaseModel.metadata.tables.values(), *schema.nano_tables.tables.values())
     texts = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
     with _creating:  # the descriptions of the tables belong to all threads

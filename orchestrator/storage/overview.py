@@ -51,14 +51,15 @@ class StudyOverview:
 def overview(c: sa.Connection, keeps_runs: bool, only: int | None = None) -> list[StudyOverview]:
     """Every study, in the order in which they were made; ``keeps_runs`` off: there are no tables of ours.
 
-    ``only``: that one alone, by its id.
+    ``only``: that one alone, by its id, and without its best value, which is a walk over all its trials.
     """
     query = sa.select(studies.c.study_id, studies.c.study_name).order_by(studies.c.study_id)
     rows = c.execute(_of(query, studies, only))
     found = {row.study_id: StudyOverview(row.study_id, row.study_name) for row in rows}
     _add_directions(c, found, only)
     _add_counts(c, found, only)
-    _add_best_values(c, found, only)
+    if only is None:
+        _add_best_values(c, found)
     if keeps_runs:
         _add_runs(c, found, only)
     return list(found.values())
@@ -86,7 +87,7 @@ def _add_counts(c: sa.Connection, found: dict[int, StudyOverview], only: int | N
         study.last = max(filter(None, (study.last, *last)), default=None)
 
 
-def _add_best_values(c: sa.Connection, found: dict[int, StudyOverview], only: int | None) -> None:
+def _add_best_values(c: sa.Connection, found: dict[int, StudyOverview]) -> None:
     value, kind = trial_values.c.value, trial_values.c.value_type
     grouped = (
         sa.select(trials.c.study_id, kind, sa.func.min(value), sa.func.max(value))
@@ -95,7 +96,7 @@ def _add_best_values(c: sa.Connection, found: dict[int, StudyOverview], only: in
         .group_by(trials.c.study_id, kind)
     )
     candidates: dict[int, list[float]] = defaultdict(list)
-    for study_id, kind_, *ends in c.execute(_of(grouped, trials, only)):
+    for study_id, kind_, *ends in c.execute(grouped):
         candidates[study_id] += [number_of(end, kind_) for end in ends]
     for study_id, values in candidates.items():
         study = found[study_id]

@@ -83,6 +83,8 @@ def test_stop_waits_for_the_agents_and_running_trials_may_finish(cli):
     stopping = cli.start("stop", "--wait")
     wait_until(lambda: cli("status", "--json").json["run"]["state"] == "stopping")
     assert "stopping already" in cli("stop").out
+    said = cli("stop", "--json").json
+    assert (said["study"], said["was_asked_before"]) == ("job-held", True)
     let_go(cli)
     assert stopping.wait(60) == 0
     process.wait(60)
@@ -99,6 +101,17 @@ def test_a_watcher_in_a_log_sees_the_run_to_its_end(cli):
     process.wait(60)
     assert (watcher.returncode, out) == (0, "The run is finished.\n")
     assert "10/10 finished" in err
+
+
+def test_a_watcher_that_is_a_program_reads_a_line_for_each_look(cli):
+    process = held_run(cli)
+    watcher = cli.start("watch", "--every", 0.5, "--json")
+    first = json.loads(watcher.stdout.readline())
+    assert (first["run"]["state"], first["run"]["finished"]) == ("running", 5)
+    let_go(cli)
+    looks = [json.loads(line) for line in watcher.communicate(timeout=60)[0].splitlines()]
+    process.wait(60)
+    assert (looks[-1]["run"]["state"], looks[-1]["run"]["finished"]) == ("finished", 10)
 
 
 def test_best_prints_parameters_that_programs_read(cli):

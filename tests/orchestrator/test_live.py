@@ -13,7 +13,7 @@ from rich.console import Console
 from orchestrator.live import curve
 from orchestrator.live.notebook import page
 from orchestrator.live.table import screen
-from orchestrator.progress import rate, state_line
+from orchestrator.progress import PlainLines, rate, state_line
 from orchestrator.snapshot import Best, BusySlot, Snapshot
 from tests.orchestrator.waiting import wait_until
 
@@ -115,6 +115,15 @@ def test_one_line_for_a_log():
         "120/400 finished (15 pruned, 5 failed), 2 running, best 0.0245 (trial 77), 30 trials/min, "
         "ETA 9 min 20 s"
     )
+
+
+def test_a_log_says_nothing_before_the_first_trial(capsys, monkeypatch):
+    view = PlainLines()
+    monkeypatch.setattr(view, "_next_s", 0.0)
+    view.refresh(snapshot(0, finished=0, states={}, best=None, rate_per_s=None))
+    assert capsys.readouterr().err == ""
+    view.refresh(snapshot(1, finished=0, states={}, best=None, rate_per_s=None))
+    assert capsys.readouterr().err == "0/400 finished, 1 running\n"
 
 
 def test_a_page_for_a_notebook_escapes_what_people_named():

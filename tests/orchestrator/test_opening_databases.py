@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import optuna
 import pytest
@@ -89,3 +91,22 @@ def test_tables_of_an_earlier_version_get_the_columns_that_came_since(cli, stora
     done = cli(verb, *more, *place, "--json")
     assert (done.code, done.json["n_trials"]) == (0, 6 if verb == "run" else 4), done.err
     assert cli("trials", "--failed", "--json", *place[:4]).json[0]["detail"] == ""
+
+
+def test_the_version_of_optunas_tables_that_is_known_without_optuna_is_the_one_that_it_makes():
+    from optuna.storages import RDBStorage
+
+    from orchestrator.sql.opening import SCHEMA
+
+    assert RDBStorage("sqlite://").get_head_version() == SCHEMA
+
+
+def test_tables_of_another_version_of_optuna_are_refused_by_it(cli, tmp_path):
+    url = f"sqlite:///{tmp_path}/study.db"
+    cli("run", "job.py:empty", "-n", 1, "--storage", url, "--draw", "none", "-q")
+    with closing(sqlite3.connect(tmp_path / "study.db")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v2.6.0.a'")
+        connection.commit()
+    done = cli("status", "--storage", url)
+    assert (done.code, done.out) == (2, "")
+    assert "optuna storage upgrade" in done.err

@@ -15,7 +15,7 @@ import pytest
 from orchestrator import search
 from orchestrator.cli.effective import effective
 from orchestrator.cli.main import main, parse
-from orchestrator.cli.verbs import asked_for, named_values
+from orchestrator.cli.run import asked_for, named_values
 from orchestrator.errors import SpecError
 from orchestrator.jobs.settings import KEYS, STUDY_KEYS
 from orchestrator.study_file.reading import ONE_LAUNCH, read_study_file
@@ -232,7 +232,7 @@ def test_the_flags_that_no_file_may_have_are_these_three() -> None:
 
 def test_every_flag_of_submit_has_a_key_in_the_table_slurm() -> None:
     options = vars(parse(["submit", "--", "run", "job.py"]))
-    doing = {"dry_run", "no_check", "wait", "parsable"}
+    doing = {"dry_run", "no_check", "wait", "parsable", "json"}
     others = {"verb", "handler", "parse", "run_words", "version"}
     assert {key.replace("-", "_") for key in STUDY_KEYS} == set(options) - doing - others
     assert set(STUDY_KEYS) - set(KEYS) == {"profile", "database"}

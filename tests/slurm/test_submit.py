@@ -321,7 +321,10 @@ def test_submitting_keeps_script_and_record(
     (shown,) = json.loads(capsys.readouterr().out)
     expected: dict[str, Any] = {"job_id": "77", "state": "RUNNING", "elapsed": "1:02", "n_trials": 4}
     assert {key: shown[key] for key in expected} == expected
-    assert main(["cancel", "--study", "train"]) == 0
+    assert main(["submit", "--json", *run()]) == 0
+    assert json.loads(capsys.readouterr().out).keys() == shown.keys()
+    assert main(["cancel", "--study", "train", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == ["77"]
     assert (fake_slurm / "cancelled").read_text() == "77\n"
 
 

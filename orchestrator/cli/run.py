@@ -1,4 +1,4 @@
-"""What each verb does: parsed options in, work done, an exit code out. Heavy imports live inside."""
+"""What ``nano-hpo run`` does: parsed options in, a search and an exit code out. Heavy imports are inside."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import json
 import math
 import os
 import re
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from affinity import Allowance, Choices, Partition, Topology
+    from affinity import Choices
     from orchestrator.command.objective import CommandObjective
     from orchestrator.run import Outcome
     from orchestrator.spec import RunSpec, Walltime
@@ -194,67 +192,3 @@ def named_values(pairs: list[str], option: str) -> dict[str, Any]:
         except ValueError:
             arguments[key] = value
     return arguments
-
-
-def topology(options: argparse.Namespace) -> int:
-    """``nano-hpo topology``: the machine, the allowance and the division, for people or as JSON."""
-    from affinity import choices_of
-    from affinity.options import shown
-    from affinity.paint import Look
-    from orchestrator.cli.measuring import try_out
-
-    (machine, allowance), choices = _machine(options), choices_of(options)
-    if options.verify or options.bench:
-        divided = _divided(options, choices, machine, choices.select(machine, allowance))
-        return try_out(_here(options, divided), choices, benches=options.bench, as_json=options.json)
-    words = options.n_parallels, options.explain, options.json
-    print(shown(machine, allowance, choices, *words, look=Look.of(sys.stdout)))
-    return 0
-
-
-def _here(options: argparse.Namespace, divided: Partition | None) -> Partition:
-    """A division of this machine, which processes can be started in."""
-    from orchestrator.errors import SpecError
-
-    if options.root is not None or options.synthetic is not None:
-        raise SpecError("--verify and --bench are for this machine; leave --root and --synthetic out.")
-    if divided is None:
-        raise SpecError("--verify and --bench need slots to look at: add --n-parallels N.")
-    return divided
-
-
-def _divided(
-    options: argparse.Namespace, choices: Choices, machine: Topology, allowance: Allowance
-) -> Partition | None:
-    from affinity.options import divided
-
-    return divided(machine, allowance, choices, options.n_parallels)
-
-
-def _machine(options: argparse.Namespace) -> tuple[Topology, Allowance]:
-    from affinity import read_allowance, read_topology, synthetic_topology, unrestricted
-
-    if options.synthetic is not None:
-        machine = synthetic_topology(options.synthetic)
-        return machine, unrestricted(machine)
-    root = options.root if options.root is not None else Path("/")
-    machine = read_topology(root)
-    return machine, read_allowance(machine, root)
-
-
-def bind(options: argparse.Namespace) -> int:
-    """``nano-hpo bind``: become the command, bound to a slot."""
-    from affinity import choices_of, exec_bound, explain, read_allowance, read_topology
-    from orchestrator.errors import SpecError
-
-    machine, choices = read_topology(), choices_of(options)
-    allowance = choices.select(machine, read_allowance(machine))
-    divided = _divided(options, choices, machine, allowance)
-    assert divided is not None
-    if not 0 <= options.slot < len(divided.slots):
-        raise SpecError(f"There is no slot {options.slot}; {len(divided.slots)} slots are numbered from 0.")
-    for warning in (*divided.warnings, *choices.warnings(divided)):
-        print(f"nano-hpo: {warning}", file=sys.stderr)
-    if options.explain:
-        print(*explain(machine, allowance, choices, divided), sep="\n", file=sys.stderr)
-    exec_bound(choices.binding(divided.slots[options.slot]), options.command, os.environ)

@@ -1,4 +1,4 @@
-"""The verbs and their options: a parser in, the same parser with help texts and handlers out."""
+"""``nano-hpo run`` and its options: a parser in, the same parser with help texts and handler out."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from affinity.options import add_choices, add_switch
-from orchestrator.cli import given, reporting, verbs
+from orchestrator.cli import given, run
 from orchestrator.cli.db import SERVER_HELP
-
-STORAGE_HELP = (
-    "database URL: mysql://USER@HOST/DATABASE, sqlite:///FILE, postgresql://…; the environment variable "
-    "NANO_HPO_STORAGE stands in"
-)
+from orchestrator.cli.shared import STORAGE_HELP, add_drawing
 
 _RUN_EPILOG = """\
 space.toml:
@@ -41,19 +37,6 @@ examples:
   nano-hpo run study.toml --n-trials 200"""
 
 
-STUDY_HELP = (
-    "the study's name; 'last' is the one in which something happened last; may be left out when there is "
-    "only one"
-)
-FOLDER_HELP = f"{STORAGE_HELP}; else that of the last run that was begun in this folder"
-
-
-def add_study(parser: Any) -> None:
-    """Which stored study a verb is about."""
-    parser.add_argument("--storage", metavar="URL", help=FOLDER_HELP)
-    parser.add_argument("--study-name", "--study", metavar="NAME", help=STUDY_HELP)
-
-
 def add_run(subparsers: Any) -> None:
     """``nano-hpo run``."""
     parser = subparsers.add_parser(
@@ -73,7 +56,7 @@ def add_run(subparsers: Any) -> None:
         "all else: flags win over it",
     )
     add_settings(parser)
-    parser.set_defaults(handler=verbs.run)
+    parser.set_defaults(handler=run.run)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -272,103 +255,5 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "other trials are removed once this run has finished them (default: all stay)",
     )
     group.add_argument("--json", action="store_true", help="print the summary as JSON")
-    _add_drawing(group)
+    add_drawing(group)
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
-
-
-def add_report(subparsers: Any) -> None:
-    """``nano-hpo report``."""
-    parser = subparsers.add_parser(
-        "report",
-        help="rebuild summary, plots and report of a study",
-        description="Read a study from its storage alone and write summary, tables, plots and the report.",
-        epilog="examples:\n"
-        "  nano-hpo report                              # of the last run of this folder\n"
-        "  nano-hpo report --storage mysql://user@host/db --study-name digits\n"
-        "  nano-hpo report --watch 10 --storage mysql://user@host/db --study-name digits",
-    )
-    add_study(parser)
-    parser.add_argument(
-        "--run-dir", type=Path, metavar="DIR", help="where to write (default ./nano-hpo-report/STUDY)"
-    )
-    _add_drawing(parser)
-    reporting.add_report_options(parser)
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
-    parser.set_defaults(handler=reporting.report)
-
-
-def _add_drawing(parser: Any) -> None:
-    parser.add_argument(
-        "--draw",
-        choices=("all", "html", "none"),
-        default="all",
-        help="report and PNG files of the plots, the report alone, or tables only (default all)",
-    )
-
-
-_TOPOLOGY_EPILOG = """\
-examples:
-  nano-hpo topology
-  nano-hpo topology --n-parallels 4 --explain
-  nano-hpo topology --n-parallels 6 --synthetic "pack:2 numa:2 core:8 pu:2\""""
-
-
-def add_topology(subparsers: Any) -> None:
-    """``nano-hpo topology``."""
-    parser = subparsers.add_parser(
-        "topology",
-        help="show this machine and who would get what of it",
-        description="What this machine has, what this process may use of it and why, and who would get what.",
-        epilog=_TOPOLOGY_EPILOG,
-    )
-    parser.add_argument(
-        "-p",
-        "--n-parallels",
-        metavar="N",
-        help="divide it into N slots; auto: one for each core, or as many as --cores-per-slot lets fit",
-    )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--root",
-        type=Path,
-        metavar="DIR",
-        help="read another machine: a folder that holds its sys/ and proc/",
-    )
-    source.add_argument(
-        "--synthetic", metavar="TEXT", help='an invented machine: "2 8 2" or "pack:2 numa:1 core:8 pu:2"'
-    )
-    add_choices(parser.add_argument_group("division"))
-    parser.add_argument(
-        "--verify",
-        action="store_true",
-        help="start a process in each slot and say what it got: masks of all threads, pools, where its "
-        "memory lies (exit code 1 when that is not as planned)",
-    )
-    parser.add_argument(
-        "--bench",
-        action="store_true",
-        help="and how fast each slot is, alone and with all others at work (up to a minute)",
-    )
-    parser.add_argument("--json", action="store_true", help="allowed PUs, constraints and slots as JSON")
-    parser.set_defaults(handler=verbs.topology)
-
-
-def add_bind(subparsers: Any) -> None:
-    """``nano-hpo bind``."""
-    parser = subparsers.add_parser(
-        "bind",
-        help="run any command inside one slot",
-        description="Divide this machine like a search would, and run a command in one of the slots.",
-        epilog="example:\n  nano-hpo bind --n-parallels 2 --slot 1 -- python train.py",
-    )
-    parser.add_argument(
-        "-p",
-        "--n-parallels",
-        required=True,
-        metavar="N",
-        help="into how many slots; auto: one for each core, or as many as --cores-per-slot lets fit",
-    )
-    parser.add_argument("--slot", type=int, required=True, metavar="I", help="which of them, from 0")
-    add_choices(parser.add_argument_group("division"))
-    parser.add_argument("command", nargs="+", metavar="CMD", help="the command, after '--'")
-    parser.set_defaults(handler=verbs.bind)
