@@ -72,7 +72,7 @@ def settings() -> str:
         "`trainer.search()` of Lightning models that of the third.\n",
         *_run_tables(run),
         ENVIRONMENT,
-        *_verb_tables(verbs),
+        *_verb_tables(verbs, {_named(action): _help(action) for action in run._actions if _is_setting(action)}),
     ]
     return "\n".join(parts)
 
@@ -100,13 +100,20 @@ def _run_tables(run: argparse.ArgumentParser) -> Iterator[str]:
             yield _table(("option", "`search()`", "models", "what it does"), rows)
 
 
-def _verb_tables(verbs: dict[tuple[str, ...], argparse.ArgumentParser]) -> Iterator[str]:
+def _verb_tables(
+    verbs: dict[tuple[str, ...], argparse.ArgumentParser], known: dict[str, str]
+) -> Iterator[str]:
+    """A table for each verb; of options that are those of ``run`` the names alone."""
     for path, parser in verbs.items():
         yield f"## nano-hpo {' '.join(path)}\n"
         yield _sentence(parser)
-        rows = [(_named(action), _help(action)) for action in parser._actions if _is_setting(action)]
+        settings = [(_named(action), _help(action)) for action in parser._actions if _is_setting(action)]
+        rows = [row for row in settings if known.get(row[0]) != row[1]]
+        same = [name for name, help_ in settings if known.get(name) == help_]
         if rows:
             yield _table(("option", "what it does"), rows)
+        if same:
+            yield f"As in `nano-hpo run`: {', '.join(same)}.\n"
 
 
 def _is_setting(action: argparse.Action) -> bool:
