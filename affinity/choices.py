@@ -15,7 +15,7 @@ from affinity.binding import Binding
 from affinity.cpuset import parse_list
 from affinity.errors import AffinityError, PartitionError
 from affinity.fitting import most_slots
-from affinity.partition import partition
+from affinity.partition import ThreadsPer, partition
 from affinity.picking import Policy
 from affinity.selection import selected
 from affinity.slots import Partition, Slot
@@ -34,9 +34,10 @@ class Choices:
 
     How: ``policy``, ``oversubscribe`` and ``cores_per_slot`` (``affinity.partition``).
 
-    What a slot's process gets: ``mem_policy`` for its memory nodes ("none": what it inherits),
-    ``omp_bind`` (None: OpenMP's threads are free inside the slot), and ``dataloader_workers``, the processes
-    that the program will start beside its computing threads.
+    What a slot's process gets: a computing thread for each core, or for each PU (``threads_per``),
+    ``mem_policy`` for its memory nodes ("none": what it inherits), ``omp_bind`` (None: OpenMP's threads are
+    free inside the slot), and ``dataloader_workers``, the processes that the program will start beside its
+    computing threads.
     """
 
     policy: Policy = "auto"
@@ -49,12 +50,14 @@ class Choices:
     mem_policy: MemPolicy = "preferred"
     omp_bind: OmpBind | None = None
     dataloader_workers: int = 0
+    threads_per: ThreadsPer = "core"
 
     def __post_init__(self) -> None:
         self._one_of("policy", get_args(Policy))
         self._one_of("core_kind", get_args(KindName))
         self._one_of("mem_policy", get_args(MemPolicy))
         self._one_of("omp_bind", (None, *get_args(OmpBind)))
+        self._one_of("threads_per", get_args(ThreadsPer))
         self._one_of("smt", (True, False))
         self._one_of("oversubscribe", (True, False))
         self._count("reserve", 0)
@@ -103,6 +106,7 @@ class Choices:
             policy=self.policy,
             oversubscribe=self.oversubscribe,
             cores_per_slot=self.cores_per_slot,
+            threads_per=self.threads_per,
         )
 
     def binding(self, slot: Slot) -> Binding:

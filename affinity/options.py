@@ -93,6 +93,13 @@ def _add_process(parser: Any) -> None:
         "killed), page by page from all of them in turns, or nothing of the kind (default preferred)",
     )
     parser.add_argument(
+        "--threads-per",
+        choices=("core", "pu"),
+        default="core",
+        help="compute with a thread for each core of the slot, or for each of its hardware threads, which "
+        "pays where they wait for memory (default core)",
+    )
+    parser.add_argument(
         "--omp-bind",
         choices=("close", "spread"),
         help="bind OpenMP's threads to single cores of the slot, near each other or far apart; what the "
@@ -122,6 +129,7 @@ def choices_of(options: argparse.Namespace) -> Choices:
         mem_policy=options.mem_policy,
         omp_bind=options.omp_bind,
         dataloader_workers=dataloader_workers(options.dataloader_workers),
+        threads_per=options.threads_per,
     )
 
 

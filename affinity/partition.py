@@ -13,7 +13,7 @@ cores of NUMA node k, K the number of nodes that have any:
 5.  Among equals: fewest crossings (Σ nodes - 1), then fewest LLC splits (Σ LLCs - 1).
 6.  n > C only with ``oversubscribe``: processes per core differ by at most one, idle siblings are used first,
     every slot has one thread, and there is a warning.
-7.  threads = max(1, min(cores of the slot, ⌊Q/n⌋)); a warning when n > Q.
+7.  threads = max(1, min(cores of the slot, or its PUs if that is asked for, ⌊Q/n⌋)); a warning when n > Q.
 9.  Memory nodes: the slot's nodes that have memory and are allowed, else the nearest such.
 10. Core kinds: slots by largest remainder of n·(cores of the kind)/C, at least one; rules 1 to 5 hold inside
     each kind. n < kinds: the fastest cores alone; the others belong to nobody (a warning says so).
@@ -26,7 +26,7 @@ the cores of its smallest (inside a kind); else balanced.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
+from typing import Literal, get_args
 
 from affinity.allowance import Allowance
 from affinity.cpuset import format_list
@@ -37,6 +37,7 @@ from affinity.slots import Partition, Slot
 from affinity.topology import Core, Topology
 
 _MOST_PER_CORE = 256  # slots, when oversubscribed: more is a slip of the keyboard
+ThreadsPer = Literal["core", "pu"]
 MemoryFinder = Callable[[tuple[int, ...]], tuple[int, ...]]
 
 __all__ = ["Partition", "Policy", "Slot", "partition"]
@@ -50,11 +51,13 @@ def partition(
     policy: Policy = "auto",
     oversubscribe: bool = False,
     cores_per_slot: int | None = None,
+    threads_per: ThreadsPer = "core",
 ) -> Partition:
     """The allowed part of the machine in ``n_slots`` slots, by the rules at the head of this module.
 
     Raises PartitionError for n < 1, for n > C without ``oversubscribe``, for n > 256 C, for more slots of
-    ``cores_per_slot`` cores than fit, and for an unknown policy.
+    ``cores_per_slot`` cores than fit, and for an unknown policy. ``threads_per``: a slot computes with a
+    thread for each of its cores, or for each PU.
     """
     cores = topology.cores_within(allowance.pus)
     _check(cores, allowance, n_slots, policy, oversubscribe or cores_per_slot is not None)
@@ -63,8 +66,11 @@ def partition(
     shares, chosen, reason = picked(topology, cores, n_slots, policy, cores_per_slot)
     shares.sort(key=lambda share: min(core.pus[0] for core in share))
     memory = _memory_finder(topology, allowance)
-    most = None if allowance.quota_cpus is None else int(allowance.quota_cpus // n_slots)
-    slots = tuple(_slot(topology, memory, index, share, most, chosen) for index, share in enumerate(shares))
+    quota = None if allowance.quota_cpus is None else int(allowance.quota_cpus // n_slots)
+    slots = tuple(
+        _slot(topology, memory, index, share, _most_threads(share, chosen, threads_per), quota)
+        for index, share in enumerate(shares)
+    )
     used = {core.index for share in shares for core in share}
     idle = [core for core in cores if core.index not in used]
     return Partition(
@@ -100,11 +106,18 @@ def _check(cores: tuple[Core, ...], allowance: Allowance, n: int, policy: str, o
         )
 
 
+def _most_threads(share: Share, chosen: Chosen, threads_per: ThreadsPer) -> int | None:
+    """With how many threads a slot computes, but for a quota; None: one, on a core that is shared."""
+    if chosen == "oversubscribed":
+        return None
+    return len(share) if threads_per == "core" else sum(len(core.pus) for core in share)
+
+
 def _slot(
-    topology: Topology, memory: MemoryFinder, index: int, share: Share, quota: int | None, chosen: Chosen
+    topology: Topology, memory: MemoryFinder, index: int, share: Share, wanted: int | None, quota: int | None
 ) -> Slot:
     nodes = tuple(sorted({core.numa_node for core in share}))
-    most = 1 if chosen == "oversubscribed" else len(share)
+    most = wanted or 1
     threads = max(1, most if quota is None else min(most, quota))
     return Slot(
         index=index,
@@ -114,7 +127,7 @@ def _slot(
         memory_nodes=memory(nodes),
         llcs=tuple(sorted({core.llc for core in share})),
         threads=threads,
-        why=_why(topology, share, nodes, threads, most, chosen),
+        why=_why(topology, share, nodes, threads, wanted),
     )
 
 
@@ -139,11 +152,10 @@ def _memory_finder(topology: Topology, allowance: Allowance) -> MemoryFinder:
     return find
 
 
-def _why(
-    topology: Topology, share: Share, nodes: tuple[int, ...], threads: int, most: int, chosen: Chosen
-) -> str:
+def _why(topology: Topology, share: Share, nodes: tuple[int, ...], threads: int, wanted: int | None) -> str:
+    most = wanted or 1
     count = f"{len(share)} core{'s' * (len(share) > 1)}"
-    if chosen == "oversubscribed":
+    if wanted is None:
         count = f"shares core {share[0].index}"
     kinds = [kind.name for kind in topology.kinds if kind.index == share[0].kind and kind.name != "any"]
     place = f"across NUMA nodes {format_list(nodes)}" if len(nodes) > 1 else f"in NUMA node {nodes[0]}"

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from affinity.choices import MemPolicy
+    from affinity.partition import ThreadsPer
     from affinity.picking import Policy
     from affinity.threads import OmpBind
     from affinity.topology import KindName
@@ -73,6 +74,7 @@ def search(
     exclude: str | Iterable[int] = (),
     core_kind: KindName = "any",
     mem_policy: MemPolicy = "preferred",
+    threads_per: ThreadsPer = "core",
     omp_bind: OmpBind | None = None,
     dataloader_workers: int | None = None,
     explain: bool = False,
@@ -149,6 +151,8 @@ def search(
         mem_policy: memory from the NUMA nodes of a process's own cores while they have any ("preferred"),
             from them alone ("bind"; or the process is killed), page by page from all of them ("interleave"),
             or nothing of the kind ("none").
+        threads_per: a process computes with a thread for each "core" of its own, or for each "pu" (hardware
+            thread).
         omp_bind: "close" or "spread" binds OpenMP's threads to single cores, and what a trial starts may
             inherit one core. None: they are free inside the slot.
         dataloader_workers: processes that each trial starts to load its data: so many threads fewer compute,
@@ -214,6 +218,7 @@ def search(
         mem_policy=mem_policy,
         omp_bind=omp_bind,
         dataloader_workers=dataloader_workers,
+        threads_per=threads_per,
     )
     spec = RunSpec(
         objective=str(file_objective(objective)) if isinstance(objective, str) else name_of(objective),

@@ -16,6 +16,7 @@ from ugly import machines, shapes, symmetric
 
 from affinity import (
     Allowance,
+    Choices,
     PartitionError,
     Topology,
     partition,
@@ -254,6 +255,20 @@ def test_processes_too_many_are_spread_over_the_nodes(text: str) -> None:
         slots = partition(topology, unrestricted(topology), n, oversubscribe=True).slots
         load = Counter(slot.numa_nodes for slot in slots)
         assert max(load.values()) - min(load.values()) <= 1, n
+
+
+def test_a_slot_computes_with_a_thread_for_each_core_or_for_each_pu() -> None:
+    topology = synthetic_topology("2 4 2")
+    allowance = unrestricted(topology)
+    assert [slot.threads for slot in partition(topology, allowance, 4).slots] == [2] * 4
+    assert [slot.threads for slot in partition(topology, allowance, 4, threads_per="pu").slots] == [4] * 4
+    halved = Choices(smt=False, threads_per="pu")
+    divided = halved.divide(topology, halved.select(topology, allowance), 4)
+    assert [slot.threads for slot in divided.slots] == [2] * 4  # its siblings belong to nobody
+    crowded = partition(topology, allowance, 16, threads_per="pu", oversubscribe=True)
+    assert {slot.threads for slot in crowded.slots} == {1}
+    quota = replace(allowance, quota_cpus=6.0)
+    assert {slot.threads for slot in partition(topology, quota, 2, threads_per="pu").slots} == {3}
 
 
 def test_a_quota_cuts_threads_and_warns() -> None:

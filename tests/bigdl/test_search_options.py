@@ -130,6 +130,7 @@ def test_wishes_for_cores_and_memory_go_to_the_orchestrator_and_need_processes()
         "core_kind": "performance",
         "mem_policy": "bind",
         "omp_bind": "close",
+        "threads_per": "pu",
     }
     for name, value in wishes.items():
         options = SearchOptions(n_trials=1, **{name: value})

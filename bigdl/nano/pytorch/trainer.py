@@ -113,8 +113,8 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
           ``max_retries``: how often a trial is tried again whose process or node was lost; ``isolate``: every
           trial in a process of its own; ``trials_per_worker``: a new process after so many.
         - ``policy``, ``cores_per_slot``, ``smt``, ``reserve``, ``exclude``, ``core_kind``, ``mem_policy``,
-          ``omp_bind``, ``dataloader_workers``, ``explain``, ``keep_binding``, ``scratch``: which cores and
-          memory the processes get, and where they write, as in ``orchestrator.search``.
+          ``omp_bind``, ``dataloader_workers``, ``threads_per``, ``explain``, ``keep_binding``, ``scratch``:
+          which cores and memory the processes get, and where they write, as in ``orchestrator.search``.
         - ``keep_top``: of the folders of trials those of so many best ones stay, see ``orchestrator.search``.
         - ``catch``, ``gc_after_trial``: of Optuna, for old code. Any exception fails its trial alone.
 

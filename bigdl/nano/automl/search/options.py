@@ -16,7 +16,7 @@ from orchestrator.names import shown_name
 _RENAMED = {"n_jobs": "n_parallels", "load_if_exists": "resume", "dataloaders": "train_dataloaders"}
 _CHOICES = (
     *("policy", "cores_per_slot", "smt", "reserve", "exclude"),
-    *("core_kind", "mem_policy", "omp_bind", "dataloader_workers"),
+    *("core_kind", "mem_policy", "omp_bind", "dataloader_workers", "threads_per"),
 )
 _BY_NAME = ("search_space", "fixed_params")  # arguments of samplers that name parameters
 
@@ -61,6 +61,7 @@ class SearchOptions:
     mem_policy: Literal["preferred", "bind", "interleave", "none"] = "preferred"
     omp_bind: Literal["close", "spread"] | None = None
     dataloader_workers: int | None = None
+    threads_per: Literal["core", "pu"] = "core"
     explain: bool = False
     keep_binding: bool = False
     scratch: str | Path | None = None
