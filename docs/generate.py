@@ -72,7 +72,9 @@ def settings() -> str:
         "`trainer.search()` of Lightning models that of the third.\n",
         *_run_tables(run),
         ENVIRONMENT,
-        *_verb_tables(verbs, {_named(action): _help(action) for action in run._actions if _is_setting(action)}),
+        *_verb_tables(
+            verbs, {_named(action): _help(action) for action in run._actions if _is_setting(action)}
+        ),
     ]
     return "\n".join(parts)
 
@@ -109,7 +111,7 @@ def _verb_tables(
         yield _sentence(parser)
         settings = [(_named(action), _help(action)) for action in parser._actions if _is_setting(action)]
         rows = [row for row in settings if known.get(row[0]) != row[1]]
-        same = [name for name, help_ in settings if known.get(name) == help_]
+        same = [re.findall(r"`--?[a-z-]+`", name)[-1] for name, text in settings if known.get(name) == text]
         if rows:
             yield _table(("option", "what it does"), rows)
         if same:
