@@ -57,12 +57,12 @@ class Block:
 
     @property
     def category(self) -> str:
-        """What is done with it. Raises ``KeyError`` when nobody has said so."""
+        """What is done with it; "unknown" when nobody has said so."""
         if self.file is not None and self.language == "diff":
             return "change"
         if self.file is not None and self.language in FILES:
             return "file"
-        return CATEGORIES[self.language, self.mark]
+        return CATEGORIES.get((self.language, self.mark), "unknown")
 
 
 def blocks(page: Path) -> list[Block]:
