@@ -70,7 +70,8 @@ def test_every_package_says_that_it_is_typed(in_wheel: set[str], in_sdist: set[s
 
 
 def test_the_template_of_the_report_is_there(in_wheel: set[str], in_sdist: set[str]) -> None:
-    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "orchestrator/templates").iterdir()}
+    files = (path for path in (ROOT / "orchestrator/templates").rglob("*") if path.is_file())
+    templates = {path.relative_to(ROOT).as_posix() for path in files}
     assert templates
     assert templates <= in_wheel & in_sdist
 

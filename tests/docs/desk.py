@@ -56,6 +56,7 @@ _SHORTER = (
     (r"(?<=optimize\(objective, )n_trials=\d+", "n_trials=2"),
     (r'"n_trials": \d+', '"n_trials": 2, "draw": "none"'),
     (r"(--n-parallels|-p) [3-9]\b", r"\1 2"),
+    (r'epochs(=|": )\d+', r"epochs\g<1>1"),
     (r"^n_trials = \d+", "n_trials = 4"),
     (
         r"nano-hpo run(?= examples/digits.py:objective --n-trials 4 --n-parallels 2$)",
