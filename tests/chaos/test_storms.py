@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,11 @@ def judge_victims(summary: Summary, done: Done) -> None:
 
 
 def judge_report(page: str, summary: Summary) -> None:
-    """It tells how often what happened."""
+    """It tells how often what happened: a row for each cause, or for each kind of it, with its number."""
     assert "Failures and lost attempts" in page
-    for cause in {attempt.cause for attempt in summary.failures()}:
+    rows = re.findall(r'class="cause">(.+?)</th><td>.*?</span> ([\d,]+)</td>', page)
+    for cause in {str(attempt.cause) for attempt in summary.failures()}:
         n = sum(attempt.cause == cause for attempt in summary.failures())
-        assert f"{n} {cause}" in page
+        mine = [number for text, number in rows if re.match(rf"{cause}(?=[ :]|$)", text)]
+        told = [int(number.replace(",", "")) for number in mine]
+        assert sum(told) == n, (cause, rows)
