@@ -6,9 +6,10 @@ included. The rivals: tqdm's bar as ``study.optimize(show_progress_bar=True)`` s
 ``optuna best-trial`` on the same file, in turns with ours.
 
 Expected: 3 ms and 2 KiB a redraw, as 20 rows of a table are formatted; 0.6 s for a verb, most of it imports.
-Got (2 shared cores, another test suite at work, medians of 5 rounds): the table of 4 slots at 80 x 24 0.3 % of a
-core and 0.7 of a screen a second, of 64 slots 0.6 % and 0.9, of 64 slots at 200 x 50 1.6 % and 0.3; ``status``
-0.87 s, ``best`` 0.75 s, ``trials --top 10`` 0.78 s, ``--help`` 0.11 s; ``optuna best-trial`` 48 s.
+Got (2 shared cores, another test suite at work, medians of 5 rounds): the table of 4 slots at 80 x 24 takes
+0.3 % of a core and 0.7 of a screen a second, of 64 slots 0.6 % and 0.9, of 64 slots at 200 x 50 1.6 % and
+0.3; ``status`` 0.87 s, ``best`` 0.75 s, ``trials --top 10`` 0.78 s, ``--help`` 0.11 s; ``optuna best-trial``
+48 s.
 
     python benchmarks/bench_live_view.py [N_TRIALS]
 """
