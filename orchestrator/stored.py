@@ -58,9 +58,8 @@ def _last(url: str) -> str:
 def _no_such_study(url: str, study_name: str | None, names: list[str]) -> StudyError:
     some = ", ".join(sorted(names)[:8])
     if study_name is None and names:
-        return StudyError(
-            f"{masked(url)} holds several studies; choose with --study-name, or take the last: {some}."
-        )
+        choose = f"choose with --study-name: {some}; or take 'last'"
+        return StudyError(f"{masked(url)} holds several studies; {choose}.")
     wanted = "study" if study_name is None else f"study '{study_name}'"
     there = f"it holds {some}" if names else "it holds none"
     return StudyError(f"There is no {wanted} in {masked(url)}; {there}.")

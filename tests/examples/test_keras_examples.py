@@ -49,6 +49,7 @@ def test_an_example_prints_the_best_parameters_and_what_they_are_worth(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_choice_of_layers_gives_a_trial_the_parameters_of_its_layer_alone(tmp_path: Path) -> None:
     run(ROOT / "examples" / "keras_functional.py", "--n-trials", 4, "--n-parallels", 2, cwd=tmp_path)
     (file,) = tmp_path.glob("nano-hpo-runs/pairs/run-001/study.db")
@@ -59,6 +60,7 @@ def test_a_choice_of_layers_gives_a_trial_the_parameters_of_its_layer_alone(tmp_
         assert [name for name in trial.params if name in of_branch.values()] == [of_branch[layer]]
 
 
+@pytest.mark.long
 def test_two_processes_search_and_a_second_program_goes_on(tmp_path: Path) -> None:
     example = ROOT / "examples" / "keras_parallel_and_resume.py"
     storage = f"sqlite:///{tmp_path / 'the study.db'}"

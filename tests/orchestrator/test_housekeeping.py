@@ -227,13 +227,13 @@ def test_old_studies_go_into_files_that_bring_them_back(here, storage_url, tmp_p
 
 def test_a_dry_run_says_what_would_go_and_does_nothing(here, tmp_path):
     url = f"sqlite:///{tmp_path / 'a.db'}"
-    make_study(url, "a", 1234, OLD)
+    make_study(url, "a", 1002, OLD)
     folder = tmp_path / "there"
     done = here("studies", "archive", "--older-than", "2w", "--to", folder, "--storage", url, "--dry-run")
     assert (done.code, done.err) == (0, "")
     titles, row = (line.split() for line in done.out.splitlines())
     assert titles == ["study", "trials", "last", "file"]
-    assert (row[:2], row[-1]) == (["a", "1,234"], str(folder / "a.jsonl.gz"))
+    assert (row[:2], row[-1]) == (["a", "1,002"], str(folder / "a.jsonl.gz"))
     assert not folder.exists()
     assert names(url) == ["a"]
 

@@ -449,7 +449,7 @@ def test_a_trial_that_its_objective_told_counts_as_it_was_told(make_worker):
         trial.study.tell(trial, 5.0)
         return 1.0
 
-    _, number, outcome, _ = run_once(worker, objective)[-1]
+    _, number, outcome, *_ = run_once(worker, objective)[-1]
     assert (number, outcome.state, outcome.values) == (0, TrialState.COMPLETE, (5.0,))
     assert worker.as_others_see_it().value == 5.0
 
@@ -461,7 +461,7 @@ def test_the_result_that_counts_is_told_when_somebody_else_finished_the_trial(ma
         optuna.load_study(study_name="ledger", storage=storage_url).tell(trial.number, 3.0)
         return 1.0
 
-    _, _, outcome, _ = run_once(worker, objective)[-1]
+    _, _, outcome, *_ = run_once(worker, objective)[-1]
     assert outcome.values == (3.0,)
 
 
@@ -472,7 +472,7 @@ def test_a_sampler_that_fails_after_a_trial_costs_no_worker(make_worker):
         raise RuntimeError("no room for my state")
 
     worker.study.sampler.after_trial = after_trial
-    _, _, outcome, _ = run_once(worker, lambda trial: 1.0)[-1]
+    _, _, outcome, *_ = run_once(worker, lambda trial: 1.0)[-1]
     assert outcome.state is TrialState.COMPLETE
     assert worker.as_others_see_it().value == 1.0
 
