@@ -16,7 +16,7 @@ from tests.mpi import environment, launch_script, needs_open_mpi, open_mpi
     ("body", "framework"),
     [
         pytest.param(LIGHTNING, "pytorch_lightning", id="Lightning"),
-        pytest.param(KERAS, "tensorflow", id="Keras", marks=pytest.mark.long),
+        pytest.param(KERAS, "tensorflow", id="Keras"),
     ],
 )
 def test_every_rank_of_a_script_has_the_same_best_and_trains_it(
