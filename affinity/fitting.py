@@ -36,7 +36,7 @@ def _most(topology: Topology, cores: Sequence[Core], size: int, policy: str) -> 
     if any(len(node) >= size for node in nodes):
         return sum(len(node) // size for node in nodes)
     for n in range(min(len(cores) // size, len(nodes) // 2), 0, -1):
-        if _grouped(topology, cores, n, size) is not None:
+        if _groups(topology, cores, n, size) is not None:
             return n
     return 0
 
@@ -62,17 +62,16 @@ def exact(topology: Topology, cores: Sequence[Core], n: int, size: int, policy: 
 
 def _of_one_kind(topology: Topology, cores: Sequence[Core], n: int, size: int, policy: str) -> list[Share]:
     if policy == "local" and all(len(node) < size for node in group_by(cores, lambda core: core.numa_node)):
-        return _grouped(topology, cores, n, size) or []
+        groups = _groups(topology, cores, n, size) or []
+        return [tuple(_chosen(group, size, size)) for group in groups]
     return cut(_chosen(cores, n * size, size), n)
 
 
-def _grouped(topology: Topology, cores: Sequence[Core], n: int, size: int) -> list[Share] | None:
-    """``size`` cores of each of n groups of near nodes; None where a group has fewer."""
+def _groups(topology: Topology, cores: Sequence[Core], n: int, size: int) -> Sequence[Share] | None:
+    """n groups of near nodes, each of ``size`` cores or more; None where one has fewer."""
     nodes = group_by(in_line(cores), lambda core: core.numa_node)
     groups = whole_nodes(topology, nodes, n)
-    if any(len(group) < size for group in groups):
-        return None
-    return [tuple(_chosen(group, size, size)) for group in groups]
+    return None if any(len(group) < size for group in groups) else groups
 
 
 def _kinds(cores: Sequence[Core]) -> list[list[Core]]:
@@ -95,7 +94,10 @@ def _taken(cores: Sequence[Core], count: int, size: int, levels: Sequence[Level]
         return list(cores)
     if not levels:
         return sorted(cores, key=lambda core: (-len(core.pus), 0 in core.pus, core.pus[0]))[:count]
-    groups = sorted(group_by(cores, levels[0]), key=_rank)
+    groups = group_by(cores, levels[0])
+    if len(groups) == 1:
+        return _taken(cores, count, size, levels[1:])
+    groups.sort(key=_rank)
     slots = _spread(count // size, groups, size, levels[1:])
     wanted = _with_rest([number * size for number in slots], count, [len(group) for group in groups])
     return [
