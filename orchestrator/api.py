@@ -13,10 +13,11 @@ from orchestrator.call_sources import call_sources
 from orchestrator.command.objective import CommandObjective
 from orchestrator.errors import RunFailed, SpecError
 from orchestrator.launching import launch_run
+from orchestrator.live.choice import view_for_people
 from orchestrator.machine import checked_choices, most_parallels
 from orchestrator.objective import Objective, file_objective, name_of
 from orchestrator.origin import Origin, origin_of, require_same
-from orchestrator.progress import Silent, View, view_for_people
+from orchestrator.progress import Silent, View
 from orchestrator.ranks import this_rank
 from orchestrator.results import Draw
 from orchestrator.run import Outcome

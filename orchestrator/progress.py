@@ -1,4 +1,4 @@
-"""What people see while a run goes on: snapshots in; plain lines, or what ``orchestrator.live`` draws, out.
+"""What people see while a run goes on, in words: snapshots in; lines out. ``orchestrator.live`` draws.
 
 All of it goes to standard error, so that standard output holds the result alone.
 """
@@ -92,18 +92,6 @@ class PlainLines(Noting):
         self.note(state_line(snapshot))
         self._shown = snapshot.finished
         self._next_s = time.monotonic() + _PLAIN_S
-
-
-def view_for_people() -> View:
-    """A live table in a terminal, a live page in a notebook, plain lines elsewhere."""
-    from orchestrator.live.notebook import LivePage, is_notebook
-    from orchestrator.live.terminal import LiveTable
-
-    if is_notebook():
-        return LivePage()
-    if sys.stderr is None:  # closed: 2>&-
-        return Silent()
-    return LiveTable() if sys.stderr.isatty() else PlainLines()
 
 
 def state_line(snapshot: Snapshot) -> str:

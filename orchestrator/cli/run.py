@@ -26,7 +26,8 @@ def run(options: argparse.Namespace) -> int:
     from orchestrator.cli.effective import effective
     from orchestrator.cli.text import print_outcome
     from orchestrator.launching import launch_run
-    from orchestrator.progress import Silent, view_for_people
+    from orchestrator.live.choice import view_for_people
+    from orchestrator.progress import Silent
 
     options = effective(options)
     spec, objective = asked_for(options)

@@ -89,7 +89,7 @@ def _print_lines(looks: Iterator[tuple[Standing, RunStanding]], storage: str) ->
 
 
 def _show(looks: Iterator[tuple[Standing, RunStanding]], name: str) -> None:
-    from orchestrator.progress import view_for_people
+    from orchestrator.live.choice import view_for_people
 
     view, shown = view_for_people(), None
     try:
