@@ -136,9 +136,8 @@ class Agent:
             self._tally,
             self._view,
             self._spec.max_retries,
+            self._stopping,
             self._patience_s(),
-            self._stopping.heed,
-            lambda: self._stopping.time_left_s,
         )
 
     def _patience_s(self) -> float:

@@ -17,6 +17,7 @@ from orchestrator.progress import View
 from orchestrator.run_handle import RunHandle
 from orchestrator.slot_worker import RunningTrial, SlotWorker
 from orchestrator.sql.failures import is_passing, said
+from orchestrator.stopping import Stopping
 from orchestrator.tally import Tally
 
 _BEAT_S = 5.0
@@ -34,23 +35,17 @@ class Contact:
         tally: Tally,
         view: View,
         max_retries: int,
-        patience_s: float = math.inf,
-        heed: Callable[[str | None], None] = lambda _: None,
-        time_left_s: Callable[[], float | None] = lambda: None,
+        stopping: Stopping,
+        patience_s: float,
     ) -> None:
-        """The database has just answered. When it was away for ``patience_s``, that is raised.
-
-        ``heed`` is told, at every look, why the run is to end (None: nobody has asked for it);
-        ``time_left_s`` says how long this agent has.
-        """
+        """The database has just answered. When it was away for ``patience_s``, that is raised."""
         self._run = run
         self._workers = workers
         self._tally = tally
         self._view = view
         self._max_retries = max_retries
         self._patience_s = patience_s
-        self._heed = heed
-        self._time_left_s = time_left_s
+        self._stopping = stopping
         self._away_since_s = math.inf  # while it answers
         self._answered_s = time.monotonic()  # when the database did last, but for trials of workers
         self._beat_at_s = self._answered_s + _BEAT_S
@@ -72,13 +67,13 @@ class Contact:
         return self.hastily(self._look_around)
 
     def _look_around(self, run: RunHandle) -> None:
-        run.runs.beat(run.agent_id, self._time_left_s())
+        run.runs.beat(run.agent_id, self._stopping.time_left_s)
         run.free_the_dead(self._max_retries)
         finished = run.attempts.counts(run.run_id).get("ended", 0)
         if finished > self._tally.finished:  # other agents have been at work, and may have found better
             self._tally.saw_best(run.best()[0])
         self._tally.finished = finished
-        self._heed(run.asked_to_stop())
+        self._stopping.heed(run.asked_to_stop())
 
     def keep_params(self) -> None:
         """Store parameters that workers have held back for a second, so that other workers see them."""

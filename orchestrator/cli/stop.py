@@ -18,7 +18,7 @@ _LOOK_S = 0.5
 _EPILOG = """\
 It is as if every agent were told by Ctrl-C once: no trial begins, running ones have --grace seconds (of
 the run) to finish or to checkpoint, the report is written, and the same command goes on later. The agents
-look every five seconds. Of Slurm's jobs the rest of the allocation is given back.
+look every five seconds.
 
 --json prints one object: "run_id", "study" and "was_asked_before" (it was stopping already).
 
