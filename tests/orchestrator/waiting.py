@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 
@@ -15,3 +16,11 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 240.0) -> Non
         if time.monotonic() > deadline:
             pytest.fail(f"waited {timeout_s:g} s in vain")
         time.sleep(0.02)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is no more, or only waits to be reaped."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
