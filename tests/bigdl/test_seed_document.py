@@ -414,7 +414,10 @@ def test_a_search_is_launched_and_reviewed_and_the_best_model_trained() -> None:
 # Resume, storage, processes
 
 
-@pytest.mark.parametrize(("database", "n_parallels"), [("sqlite", 1), ("mariadb", 1), ("mariadb", 2)])
+@pytest.mark.parametrize(
+    ("database", "n_parallels"),
+    [("sqlite", 1), pytest.param("mariadb", 1, marks=pytest.mark.long), ("mariadb", 2)],
+)
 def test_a_stored_search_is_resumed(database: str, n_parallels: int, request: Any) -> None:
     names = functional()
     names["arguments"] = fit_arguments(names, n_parallels) | {"n_parallels": n_parallels, "draw": "none"}

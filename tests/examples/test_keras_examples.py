@@ -34,8 +34,18 @@ def accuracy(printed: str) -> float:
     ("name", "parameters", "at_least"),
     [
         ("keras_sequential", ["filters", "kernel_size", "activation", "rate", "learning_rate"], 0.5),
-        ("keras_functional", ["rows:layer choice", "units", "both:units", "learning_rate"], 0.6),
-        ("keras_subclass", ["n_blocks", "units", "activation", "rate", "learning_rate"], 0.5),
+        pytest.param(
+            "keras_functional",
+            ["rows:layer choice", "units", "both:units", "learning_rate"],
+            0.6,
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            "keras_subclass",
+            ["n_blocks", "units", "activation", "rate", "learning_rate"],
+            0.5,
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_an_example_prints_the_best_parameters_and_what_they_are_worth(

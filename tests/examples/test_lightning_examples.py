@@ -63,6 +63,7 @@ def test_two_processes_search_architectures_and_complete_those_that_they_do_not_
     assert f"Best of 12 trials ({len(epochs['PRUNED'])} stopped early)" in printed
 
 
+@pytest.mark.long
 def test_two_processes_search_and_a_second_program_goes_on_with_the_weights(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'the study.db'}"
     words = ("--n-trials", 2, "--n-parallels", 2, "--storage", storage)

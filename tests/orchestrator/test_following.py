@@ -6,8 +6,13 @@ import json
 import subprocess
 import tomllib
 
+import pytest
+
 from tests.orchestrator.conftest import CommandLine
 from tests.orchestrator.waiting import wait_until
+
+# In a file the same words are read by the tests above and below.
+on_a_server = pytest.mark.parametrize("storage_url", ["mariadb"], indirect=True)
 
 TWO = ("-p", 2, "--oversubscribe", "--draw", "none", "-q")
 
@@ -143,6 +148,7 @@ def test_best_of_two_objectives_is_the_front_and_of_none_is_said(cli):
     assert (done.code, done.err) == (1, "nano-hpo: no trial of study 'job-bad' is complete.\n")
 
 
+@on_a_server
 def test_trials_are_chosen_by_number_state_age_and_value(cli, storage_url):
     cli("run", "job.py:every_third_fails", "-n", 9, "--draw", "none", "-q", "--storage", storage_url)
 
@@ -195,6 +201,7 @@ def test_in_a_folder_without_runs_the_next_step_is_said(cli):
         assert "name the storage: --storage URL" in done.err
 
 
+@on_a_server
 def test_the_last_study_is_the_one_in_which_something_happened(cli, storage_url):
     words = ("--storage", storage_url, "--draw", "none", "-q")
     cli("run", "job.py:empty", "-n", 1, "--study-name", "first", *words)
@@ -205,6 +212,7 @@ def test_the_last_study_is_the_one_in_which_something_happened(cli, storage_url)
     assert "holds several studies" in cli("status", "--storage", storage_url).err
 
 
+@on_a_server
 def test_enqueued_parameters_are_tried_first_and_count(cli, storage_url):
     words = ("--storage", storage_url, "--study-name", "s")
     cli("run", "job.py:quadratic", "-n", 2, *words, "--draw", "none", "-q")
