@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,22 +61,6 @@ class Ledger:
 
 
 @pytest.fixture
-def here(capsys):
-    """The command line in this process: it spares the start of an interpreter."""
-
-    from orchestrator.cli import main
-
-    def call(*words):
-        try:
-            code = main(list(map(str, words)))
-        except SystemExit as error:
-            code = error.code
-        return SimpleNamespace(code=code, **capsys.readouterr()._asdict())
-
-    return call
-
-
-@pytest.fixture
 def make_ledger(storage_url: str) -> Iterator[Callable[[int], Ledger]]:
     """Begins a run with so many tickets on the storage at hand."""
     from optuna.study import StudyDirection
@@ -113,6 +96,22 @@ class Finished:
     @property
     def json(self) -> dict[str, Any]:
         return json.loads(self.out)
+
+
+@pytest.fixture
+def here(capsys) -> Callable[..., Finished]:
+    """The command line in this process: it spares the start of an interpreter."""
+
+    from orchestrator.cli import main
+
+    def call(*words: object) -> Finished:
+        try:
+            code = main(list(map(str, words)))
+        except SystemExit as error:
+            code = error.code
+        return Finished(code, *capsys.readouterr())
+
+    return call
 
 
 class CommandLine:
@@ -251,3 +250,11 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
     command = CommandLine(folder)
     yield command
     command.end()
+
+
+@pytest.fixture
+def ask(cli, here, monkeypatch) -> Callable[..., Finished]:
+    """The same command line in the same folder, in this process: for the many verbs that only read."""
+    monkeypatch.chdir(cli.cwd)
+    monkeypatch.setenv("COLUMNS", "200")
+    return here
