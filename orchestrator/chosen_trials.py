@@ -84,7 +84,7 @@ def measured_s(database: Database, trial_ids: Sequence[int]) -> dict[int, float]
         .where(_among(attempts.c.trial_id, trial_ids), attempts.c.objective_s.is_not(None))
         .group_by(trials.c.number)
     )
-    return dict(database.read(lambda c: c.execute(query).tuples().all()))
+    return dict(database.read(lambda c: c.execute(query).all()))
 
 
 def tries(database: Database, trial_ids: Sequence[int]) -> dict[int, int]:
@@ -97,7 +97,7 @@ def tries(database: Database, trial_ids: Sequence[int]) -> dict[int, int]:
         .where(_among(attempts.c.trial_id, trial_ids))
         .group_by(trials.c.number)
     )
-    return dict(database.read(lambda c: c.execute(query).tuples().all()))
+    return dict(database.read(lambda c: c.execute(query).all()))
 
 
 def _among(column: sa.ColumnElement[int], ids: Sequence[int]) -> sa.ColumnElement[bool]:

@@ -130,7 +130,7 @@ def _causes(database: Database, run_id: str) -> Counter[str]:
         .where(attempts.c.run_id == run_id, attempts.c.cause.is_not(None), attempts.c.cause.not_in(SOUND))
         .group_by(attempts.c.cause)
     )
-    return Counter(dict(database.read(lambda c: c.execute(query).tuples().all())))
+    return Counter(dict(database.read(lambda c: c.execute(query).all())))
 
 
 def _busy(database: Database, run_id: str, living: set[str]) -> tuple[BusySlot, ...]:
@@ -217,7 +217,8 @@ def _curve(database: Database, study: StudyOverview) -> list[tuple[int, float]]:
         .group_by(first)
         .order_by(first)
     )
-    return _running_best(database.read(lambda c: c.execute(query).tuples().all()), share, is_max)
+    rows = [(first, value) for first, value in database.read(lambda c: c.execute(query).all())]
+    return _running_best(rows, share, is_max)
 
 
 def _running_best(rows: Sequence[tuple[int, float]], share: int, is_max: bool) -> list[tuple[int, float]]:

@@ -239,4 +239,4 @@ def test_a_run_in_a_storage_with_a_password_is_not_guessed(cli, ask, mariadb):
     assert (done.code, done.out) == (2, "")
     assert "mysql://me:***@host/db, and its password is not kept; name the storage" in done.err
     cli.env["NANO_HPO_STORAGE"] = url
-    assert "1/1 finished" in ask("status").out
+    assert "1/1 finished" in cli("status").out
