@@ -14,7 +14,6 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -32,7 +31,6 @@ from orchestrator.carry.encoding import LineWriter
 from orchestrator.carry.files import StudyFile, write_study
 from orchestrator.carry.reading import StudySource
 from orchestrator.carry.writing import land_study
-from orchestrator.cli import main
 from orchestrator.errors import StorageError, StudyError
 from orchestrator.sql import schema
 from orchestrator.sql.database import Database
@@ -54,20 +52,12 @@ SPECIAL = {0: math.inf, 3: -math.inf, 7: math.nan, 2**31 - 1: -0.0}
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
-    """The command line in this process and a folder with a space: it spares the start of an interpreter."""
+def here(here, tmp_path, monkeypatch):
+    """The command line in this process, in a folder with a space."""
     folder = tmp_path / "my files"
     folder.mkdir()
     monkeypatch.chdir(folder)
-
-    def call(*words):
-        try:
-            code = main(list(map(str, words)))
-        except SystemExit as error:
-            code = error.code
-        return SimpleNamespace(code=code, **capsys.readouterr()._asdict())
-
-    return call
+    return here
 
 
 def rdb(url: str) -> optuna.storages.RDBStorage:
