@@ -33,6 +33,11 @@ def add_dashboard(subparsers: Any) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default 127.0.0.1)"
     )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help='print a line of JSON once it listens: "url", "host", "port", "study"',
+    )
     parser.set_defaults(handler=dashboard)
 
 
@@ -49,7 +54,7 @@ def dashboard(options: argparse.Namespace) -> int:
         server = DashboardServer(storage, options.host, options.port)
         name = options.study_name
         page = "" if name is None else f"/studies/{storage.get_study_id_from_name(name)}"
-        print("\n".join(_lines(server, options.host, f"/dashboard{page}")), flush=True)
+        print(_said(options, server, f"/dashboard{page}"), flush=True)
         server.serve()
     return 0
 
@@ -66,6 +71,16 @@ def _require_studies(url: str, name: str | None) -> None:
         stored_study(url, name)
     elif not study_names(url):
         raise StudyError(f"{masked(url)} holds no study yet; begin a run first, or see the URL.")
+
+
+def _said(options: argparse.Namespace, server: DashboardServer, page: str) -> str:
+    """One line for a program, several for people."""
+    from orchestrator.results import dumps
+
+    if not options.json:
+        return "\n".join(_lines(server, options.host, page))
+    place = {"url": f"{server.url}{page}", "host": options.host, "port": server.port}
+    return dumps({**place, "study": options.study_name}, indent=None)
 
 
 def _lines(server: DashboardServer, host: str, page: str) -> list[str]:

@@ -19,6 +19,12 @@ SERVER_HELP = (
     "NANO_HPO_SERVER stands in (default: the first one on the PATH)"
 )
 _DATABASE = "nano_hpo"
+_STATUS_JSON = (
+    '--json prints one object: "folder", "running" and "disk_mib"; of a server that runs also "product", '
+    '"host", "pid", "uptime_s", "socket", "tcp" (null: none), "for_runs" (the last run that leaves it stops '
+    'it), "connections", "max_connections", "studies" (how many by database) and "url".'
+)
+_DEED_JSON = '--json prints the object of nano-hpo db status, and with it "was_running".'
 _EPILOG = """\
 example:
   nano-hpo db start ~/hpo-db
@@ -46,7 +52,8 @@ def _add_start(verbs: Any) -> None:
         help="start the server in DIR; make it when there is none",
         description="Start the server in DIR, which is made when it is not there. It outlives this shell. "
         "Calling it again does no harm.",
-        epilog="examples:\n  nano-hpo db start ~/hpo-db\n  nano-hpo db start ~/hpo-db --tcp 3307",
+        epilog=f"{_DEED_JSON}\n\n"
+        "examples:\n  nano-hpo db start ~/hpo-db\n  nano-hpo db start ~/hpo-db --tcp 3307",
     )
     _add_folder(parser)
     parser.add_argument(
@@ -56,6 +63,7 @@ def _add_start(verbs: Any) -> None:
         "machine's address (default: on the socket alone)",
     )
     parser.add_argument("--server", metavar="PATH", help=SERVER_HELP)
+    parser.add_argument("--json", action="store_true", help="print the server as JSON")
     parser.set_defaults(handler=start)
 
 
@@ -65,12 +73,14 @@ def _add_url(verbs: Any) -> None:
         help="print the storage URL; it holds no password",
         description="Print the URL for --storage. It holds no password: it names DIR/client.cnf, which you "
         "alone can read.",
-        epilog='example:\n  nano-hpo studies --storage "$(nano-hpo db url ~/hpo-db)"',
+        epilog='--json prints one object: "folder", "database" and "url".\n\n'
+        'example:\n  nano-hpo studies --storage "$(nano-hpo db url ~/hpo-db)"',
     )
     _add_folder(parser)
     parser.add_argument(
         "--database", default=_DATABASE, metavar="NAME", help=f"made when it is new (default {_DATABASE})"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=url)
 
 
@@ -79,7 +89,7 @@ def _add_status(verbs: Any) -> None:
         "status",
         help="show whether the server runs, and what it holds",
         description="Show whether the server in DIR runs, and what it holds. Exit code: 0 it runs, 1 not.",
-        epilog="example:\n  nano-hpo db status ~/hpo-db",
+        epilog=f"{_STATUS_JSON}\n\nexample:\n  nano-hpo db status ~/hpo-db",
     )
     _add_folder(parser)
     parser.add_argument("--json", action="store_true", help="the same as JSON")
@@ -91,9 +101,10 @@ def _add_stop(verbs: Any) -> None:
         "stop",
         help="end the server in order",
         description="End the server in order and wait until it has ended. Its data stays in DIR.",
-        epilog="example:\n  nano-hpo db stop ~/hpo-db",
+        epilog=f"{_DEED_JSON}\n\nexample:\n  nano-hpo db stop ~/hpo-db",
     )
     _add_folder(parser)
+    parser.add_argument("--json", action="store_true", help="print what is left as JSON")
     parser.set_defaults(handler=stop)
 
 
@@ -131,8 +142,14 @@ def start(options: argparse.Namespace) -> int:
     files = _files(options)
     tcp = None if options.tcp is None else parse_tcp(options.tcp)
     record, is_new = control.start(files, tcp, _note, chosen_server(options.server))
-    print("\n".join(_start_lines(files, record, is_new)))
+    print(_deed_json(files, not is_new) if options.json else "\n".join(_start_lines(files, record, is_new)))
     return 0
+
+
+def _deed_json(files: ServerFiles, was_running: bool) -> str:
+    from orchestrator.server.status import read_status
+
+    return json.dumps({**read_status(files).as_json(), "was_running": was_running}, indent=2)
 
 
 def _start_lines(files: ServerFiles, record: ServerRecord, is_new: bool) -> list[str]:
@@ -151,7 +168,10 @@ def url(options: argparse.Namespace) -> int:
     from orchestrator.server.accounts import checked_database
     from orchestrator.server.usable import usable_url
 
-    print(usable_url(_files(options), checked_database(options.database)))
+    files, database = _files(options), checked_database(options.database)
+    found = usable_url(files, database)
+    as_json = {"folder": str(files.root), "database": database, "url": found}
+    print(json.dumps(as_json, indent=2) if options.json else found)
     return 0
 
 
@@ -188,7 +208,8 @@ def stop(options: argparse.Namespace) -> int:
 
     files = _files(options)
     was_running = control.stop(files)
-    print(f"The server in {files.root} {'has ended; its data stays' if was_running else 'is not running'}.")
+    said = f"The server in {files.root} {'has ended; its data stays' if was_running else 'is not running'}."
+    print(_deed_json(files, was_running) if options.json else said)
     return 0
 
 

@@ -115,15 +115,14 @@ def _known(study: Any) -> dict[str, BaseDistribution]:
 
 def _require_known(sets: list[dict[str, Any]], known: Mapping[str, BaseDistribution]) -> None:
     """Refuse what cannot be meant; a study without trials knows nothing yet."""
-    from difflib import get_close_matches
-
     from orchestrator.errors import SpecError
+    from orchestrator.nearest import nearest
     from orchestrator.report import describe
 
     for name, value in ((name, value) for one in sets for name, value in one.items() if known):
         if name not in known:
-            close = get_close_matches(name, known, 1)
-            hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(sorted(known)[:8])}."
+            close = nearest(name, known)
+            hint = f"did you mean '{close}'?" if close else f"it has {', '.join(sorted(known)[:8])}."
             raise SpecError(f"No trial of the study has a parameter '{name}'; {hint} --force enqueues it.")
         if not _fits(known[name], value):
             raise SpecError(

@@ -7,15 +7,16 @@ import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.agreement import agreed
 from orchestrator.cli.at_hand import AtHand, studies_at_hand
+from orchestrator.cli.deeds import Deed, deed, say, tell, telling
 from orchestrator.cli.places import named_url, opened
 from orchestrator.words import how_many
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.sql.database import Database
     from orchestrator.storage.overview import StudyOverview
@@ -36,15 +37,22 @@ def remove(options: argparse.Namespace) -> int:
     if not options.force:
         for study in chosen:
             hand.require_idle(study)
-    if not options.yes and not agreed(f"Delete {_described(chosen)} from {_masked(url)}?", _may(chosen)):
+    question = f"Delete {_described(chosen)} from {_masked(url)}?"
+    if not (options.yes or agreed(question, _may(chosen), options.json)):
         print("nano-hpo: nothing was deleted.", file=sys.stderr)
         return _DECLINED
-    with opened(url) as database:
-        for study in chosen:
+    deeds = [_planned(study) for study in chosen]
+    with telling(options, {"storage": _masked(url)}, deeds), opened(url) as database:
+        for study, row in zip(chosen, deeds, strict=True):
             with bar(f"Deleting {study.name}", study.n_trials, not options.quiet) as told:
                 delete_in_batches(database, study.study_id, told)
-            _say(options, f"Study '{study.name}' is deleted, with {how_many(study.n_trials, 'trial')}.")
+            row["done"] = True
+            say(options, f"Study '{study.name}' is deleted, with {how_many(study.n_trials, 'trial')}.")
     return 0
+
+
+def _planned(study: StudyOverview, **more: Any) -> Deed:
+    return deed(study.name, study.n_trials, len(study.runs), more, done=False)
 
 
 def rename(options: argparse.Namespace) -> int:
@@ -66,7 +74,9 @@ def rename(options: argparse.Namespace) -> int:
         hand.require_idle(study)
     with opened(url) as database:
         rename_stored(database, study.study_id, study.name, options.new)
-    _say(options, f"Study '{study.name}' is '{options.new}' now.")
+    say(options, f"Study '{study.name}' is '{options.new}' now.")
+    done = deed(options.new, study.n_trials, len(study.runs), {"old_name": study.name})
+    tell(options, {"storage": _masked(url), **done})
     if any(run.state != FINISHED for run in study.runs):
         print(
             "nano-hpo: a run of it is not finished; its command would look for the old name: go on with "
@@ -81,25 +91,58 @@ def archive(options: argparse.Namespace) -> int:
     url, folder = named_url(options.storage), Path(options.to).expanduser().resolve()
     age = parsed_age(options.older_than)
     hand = studies_at_hand(url)
-    old = _idle(hand, [study for study in hand.studies if _is_older(study, age)])
-    if not old:
-        print(f"nano-hpo: {_masked(url)} holds no study to archive.", file=sys.stderr)
+    old = [study for study in hand.studies if _is_older(study, age)]
+    idle = _idle(hand, old)
+    deeds = [_archivable(study, hand, folder) for study in old]
+    head = {"storage": _masked(url), "folder": str(folder)}
+    if options.dry_run or not idle:
+        _show_plan(options, idle, folder, {**head, "studies": deeds})
         return 0
-    if options.dry_run:
-        print(_plan(old, folder))
-        return 0
-    question = f"Archive {_described(old)} of {_masked(url)} in {folder}, and delete them?"
-    if not (options.yes or options.keep or agreed(question, _may(old))):
+    question = f"Archive {_described(idle)} of {head['storage']} in {folder}, and delete them?"
+    if not (options.yes or options.keep or agreed(question, _may(idle), options.json)):
         print("nano-hpo: nothing was archived.", file=sys.stderr)
         return _DECLINED
     _create(folder)
-    with opened(url) as database:
-        for study in old:
-            _archive_one(options, database, study, folder)
+    with telling(options, head, deeds):
+        _archive(options, url, idle, folder, {row["study"]: row for row in deeds})
     return 0
 
 
-def _archive_one(options: argparse.Namespace, database: Database, study: StudyOverview, folder: Path) -> None:
+def _show_plan(
+    options: argparse.Namespace, idle: Sequence[StudyOverview], folder: Path, data: Mapping[str, Any]
+) -> None:
+    if options.json:
+        tell(options, data)
+    elif idle:
+        print(_plan(idle, folder))
+    else:
+        print(f"nano-hpo: {data['storage']} holds no study to archive.", file=sys.stderr)
+
+
+def _archivable(study: StudyOverview, hand: AtHand, folder: Path) -> Deed:
+    """A study that is old enough; one that a run is at work on stays, and has no file."""
+    from orchestrator.carry.archive import first_place
+    from orchestrator.cli.study_table import utc_text
+
+    busy = hand.run_at_work(study)
+    file = str(first_place(folder, study.name)) if busy is None else None
+    return _planned(study, last_activity=utc_text(study.last), file=file, run_at_work=busy)
+
+
+def _archive(
+    options: argparse.Namespace,
+    url: str,
+    studies: Sequence[StudyOverview],
+    folder: Path,
+    deeds: Mapping[str, Deed],
+) -> None:
+    with opened(url) as database:
+        for study in studies:
+            file = _archive_one(options, database, study, folder)
+            deeds[study.name].update(file=str(file), done=True)
+
+
+def _archive_one(options: argparse.Namespace, database: Database, study: StudyOverview, folder: Path) -> Path:
     from orchestrator.carry.archive import delete_idle, put_aside
     from orchestrator.cli.bar import bar
 
@@ -108,7 +151,8 @@ def _archive_one(options: argparse.Namespace, database: Database, study: StudyOv
         with bar(f"Deleting {study.name}", study.n_trials, not options.quiet) as told:
             delete_idle(database, study.study_id, study.name, told)
     became = "is in" if options.keep else "went into"
-    _say(options, f"Study '{study.name}' {became} {file}, with {how_many(study.n_trials, 'trial')}.")
+    say(options, f"Study '{study.name}' {became} {file}, with {how_many(study.n_trials, 'trial')}.")
+    return file
 
 
 def parsed_age(text: str) -> timedelta:
@@ -176,8 +220,3 @@ def _masked(url: str) -> str:
     from orchestrator.storage_url import masked
 
     return masked(url)
-
-
-def _say(options: argparse.Namespace, text: str) -> None:
-    if not options.quiet:
-        print(text)

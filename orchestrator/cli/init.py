@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.init_study import add_init_study
+from orchestrator.cli.init_study import add_init_study, print_files
 
 _EXAMPLE = """\
 example:
@@ -32,6 +32,9 @@ def add_init(subparsers: Any) -> None:
     )
     slurm.add_argument("folder", type=Path, metavar="DIR", help="made when it is not there")
     slurm.add_argument("--force", action="store_true", help="overwrite scripts that are there")
+    slurm.add_argument(
+        "--json", action="store_true", help='print JSON: "files", the paths, and "done" (true)'
+    )
     slurm.set_defaults(handler=init_slurm)
 
 
@@ -50,6 +53,5 @@ def init_slurm(options: argparse.Namespace) -> int:
             write_whole(folder / file_name(kind), render(JobScript(kind=kind)))
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from None
-    for kind in KINDS:
-        print(folder / file_name(kind))
+    print_files([folder / file_name(kind) for kind in KINDS], options.json)
     return 0

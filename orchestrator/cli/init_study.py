@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.run_options import add_settings
 
+_OWN = ("force", "json", "space")  # flags that say nothing of the search, or are written otherwise
 _N_TRIALS = 100  # of a file for which nobody has said when the search ends
 _EPILOG = """\
 The file has what was asked for and, as comments, every other setting with its meaning.
@@ -34,8 +35,16 @@ def add_init_study(verbs: Any) -> None:
     )
     add_settings(parser)
     parser.add_argument("--force", action="store_true", help="overwrite a file that is there")
+    _say_what_json_is(parser)
     _keep_names(parser)
     parser.set_defaults(handler=init_study)
+
+
+def _say_what_json_is(parser: Any) -> None:
+    """The flag is that of ``nano-hpo run``; here it is about this command, and goes into no file."""
+    for action in parser._actions:
+        if action.dest == "json":
+            action.help = 'print JSON: "files", the paths, and "done" (true)'
 
 
 def _keep_names(parser: Any) -> None:
@@ -64,8 +73,18 @@ def init_study(options: argparse.Namespace) -> int:
     asked_for(_as_typed(options, objective, space, chosen))
     draft = Draft(file.name, _what(options, objective, file.parent), _written(chosen, file.parent), space)
     _write(file, rendered(draft, [setting for setting in options.settings if setting.name != "force"]))
-    print(file)
+    print_files([file], options.json)
     return 0
+
+
+def print_files(files: Sequence[Path], as_json: bool) -> None:
+    """What was written: a path a line, or an object for a program."""
+    from orchestrator.results import dumps
+
+    if as_json:
+        print(dumps({"files": [str(file.resolve()) for file in files], "done": True}))
+    else:
+        print(*files, sep="\n")
 
 
 def _names(words: list[str]) -> tuple[str | None, Path]:
@@ -108,7 +127,7 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     from orchestrator.errors import SpecError
     from orchestrator.study_file.reading import ONE_LAUNCH
 
-    chosen = {name: value for name, value in options.given.items() if name not in ("force", "space")}
+    chosen = {name: value for name, value in options.given.items() if name not in _OWN}
     for name in ONE_LAUNCH:
         if name in chosen:
             raise SpecError(f"--{name} is for one launch; give it to nano-hpo run.")

@@ -13,7 +13,20 @@ from affinity.options import add_choices
 if TYPE_CHECKING:
     from affinity import Allowance, Choices, Partition, Topology
 
-_TOPOLOGY_EPILOG = """\
+_JSON_HELP = """\
+--json prints one object; PUs, cores and NUMA nodes are the kernel's numbers. "allowed" (PUs), "constraints"
+(each with "kind", "source", "text", "pus", "cpus"), "slots" (each with "index", "pus", "cores", "numa_nodes",
+"threads", "memory_nodes", "llcs", "why"), "memory_nodes", "quota_cpus", "memory_mib", and of a division
+"policy", "reason", "warnings", "crossings", "llc_splits", "imbalance", "idle_pus"."""
+_VERIFY_HELP = """\
+With --verify the object has "slots" alone, each with "slot", "pus", "threads", "threads_outside", "pools",
+"memory_mib" (by node), "memory_nodes", "memory_policy", "problems"; with --bench also "alone" and "together",
+lists of the speeds of the slots."""
+_TOPOLOGY_EPILOG = f"""\
+{_JSON_HELP}
+
+{_VERIFY_HELP}
+
 examples:
   nano-hpo topology
   nano-hpo topology --n-parallels 4 --explain

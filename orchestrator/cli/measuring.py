@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from affinity import Choices, Observation, Partition, Probes, Speed
     from orchestrator.tuning import Width
 
+_TUNE_JSON = (
+    '--json prints one object: "widths", each with "n_parallels", "cores" (of the smallest slot), "threads", '
+    '"n_runs", "median_s" (of a run), "runs_per_hour" and "peak_mib", and "best", the n_parallels to take.'
+)
 _MINUTE_S = 60.0
 _LEAST_S = 0.2
 _MOST_S = 2.0
@@ -114,7 +118,7 @@ def add_tune(subparsers: Any) -> None:
         help="find how many trials at once a command is best run with",
         description="Run a command in slots at several widths, each process bound as a worker is, and say "
         "how many trials an hour each width gives. Let the command do what a short trial does.",
-        epilog="example:\n  nano-hpo tune-parallels -- python train.py --epochs 1",
+        epilog=f"{_TUNE_JSON}\n\nexample:\n  nano-hpo tune-parallels -- python train.py --epochs 1",
     )
     parser.add_argument(
         "--widths",

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from orchestrator.nearest import nearest
+
 BAD_INPUT = 2
 
 
@@ -78,7 +80,5 @@ def _option(words: Sequence[str]) -> str:
 
 def _hint(word: str, known: Iterable[str]) -> str:
     """A question for the known word that is nearest, if one is near."""
-    import difflib
-
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = nearest(word, known)
+    return f"; did you mean {near}?" if near else ""

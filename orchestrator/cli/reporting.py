@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from orchestrator.summary import Summary
 
 WATCH_S = 30.0  # what --watch alone means
+_JSON_HELP = (
+    '--json prints one object, that of summary.json, as nano-hpo run does: "study_name", "storage", '
+    '"directions", "n_trials", "counts" (of trials by state), "best_trials" (each as in nano-hpo best), '
+    '"wall_s", "trial_s" (the sum over all trials), "attempts" ("n", and "causes", how many of each), '
+    '"slots" (each with "rank", "host", "slot", "cpus", "got_cpus", "busy_s", "alive_s" and more), "absent" '
+    '(ranks that never reported, a line each), "runs" (each with "run_id", "owner", "spec", "n_trials", '
+    '"claimed", "state", "reason", "start", "end") and "report" (its file; null: none).'
+)
 
 
 def add_report(subparsers: Any) -> None:
@@ -25,7 +33,7 @@ def add_report(subparsers: Any) -> None:
         "report",
         help="rebuild summary, plots and report of a study",
         description="Read a study from its storage alone and write summary, tables, plots and the report.",
-        epilog="examples:\n"
+        epilog=f"{_JSON_HELP}\n\nexamples:\n"
         "  nano-hpo report                              # of the last run of this folder\n"
         "  nano-hpo report --storage mysql://user@host/db --study-name digits\n"
         "  nano-hpo report --watch 10 --storage mysql://user@host/db --study-name digits",

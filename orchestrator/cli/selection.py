@@ -75,16 +75,15 @@ def _range(word: str) -> range:
 
 
 def _states(text: str | None) -> tuple[TrialState, ...]:
-    from difflib import get_close_matches
-
     from optuna.trial import TrialState
 
     from orchestrator.errors import SpecError
+    from orchestrator.nearest import nearest
 
     words = [word.strip().lower() for word in text.split(",")] if text else []
     for word in words:
         if word not in _STATES:
-            close = get_close_matches(word, _STATES, 1)
-            hint = f"did you mean '{close[0]}'?" if close else "choose from " + ", ".join(_STATES) + "."
+            close = nearest(word, _STATES)
+            hint = f"did you mean '{close}'?" if close else "choose from " + ", ".join(_STATES) + "."
             raise SpecError(f"--state: there is no state '{word}'; {hint}")
     return tuple(TrialState[_STATES[word]] for word in words)

@@ -87,8 +87,8 @@ def as_json(studies: Sequence[StudyOverview], at_work: Collection[str]) -> list[
             "n_trials": study.n_trials,
             "counts": {name: study.counts[state] for name, state in _COUNTED.items()},
             "best_value": study.best_value,
-            "first_activity": _utc_text(study.first),
-            "last_activity": _utc_text(study.last),
+            "first_activity": utc_text(study.first),
+            "last_activity": utc_text(study.last),
             "runs": [
                 {
                     "run_id": run.run_id,
@@ -105,5 +105,6 @@ def as_json(studies: Sequence[StudyOverview], at_work: Collection[str]) -> list[
     ]
 
 
-def _utc_text(moment: datetime | None) -> str | None:
+def utc_text(moment: datetime | None) -> str | None:
+    """As JSON has it."""
     return None if moment is None else f"{moment.isoformat(timespec='microseconds')}Z"

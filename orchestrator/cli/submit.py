@@ -156,7 +156,10 @@ def _add_doing(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--parsable", action="store_true", help="print the job id alone")
     group.add_argument(
-        "--json", action="store_true", help="print the job as JSON, with the keys of nano-hpo jobs"
+        "--json",
+        action="store_true",
+        help="print the job as JSON, with the keys of nano-hpo jobs; with --dry-run what only Slurm can say "
+        'is null, and "text" is the script',
     )
 
 
@@ -176,7 +179,7 @@ def submit(options: argparse.Namespace) -> int:
     _check(options, job, run_options, spec)
     script = render(job)
     if options.dry_run:
-        print(script, end="")
+        print(_plan_json(script, job, run_options, spec) if options.json else script, end="")
         return 0
     record = _submit(script, job, run_options, spec)
     if options.json:
@@ -306,6 +309,16 @@ def _submit(script: str, job: JobScript, run_options: argparse.Namespace, spec: 
     record = _record(job_id, job, run_options, spec, folder)
     write_record(record, paths)
     return record
+
+
+def _plan_json(script: str, job: JobScript, run_options: argparse.Namespace, spec: RunSpec) -> str:
+    """A job that might be; its id, and what is named after it, only Slurm could say."""
+    from orchestrator.cli.jobs import job_json
+    from orchestrator.results import dumps
+
+    planned = job_json(_record("", job, run_options, spec, Path.cwd()), done=None)
+    unknown = dict.fromkeys(("job_id", "submitted", "output", "script"))
+    return dumps({**planned, **unknown, "text": script}) + "\n"
 
 
 def _record(

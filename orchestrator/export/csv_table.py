@@ -24,6 +24,7 @@ from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
 from orchestrator.carry.content import Row, StudyHead, TrialPart
 from orchestrator.carry.files import written
 from orchestrator.carry.reading import StudySource
+from orchestrator.export.formats import Exported
 from orchestrator.export.telling import counted
 from orchestrator.sql.database import Database
 from orchestrator.sql.schema import agents, runs, trial_params, trial_user_attributes, trials
@@ -32,7 +33,7 @@ from orchestrator.words import how_many
 _PLACE = ("host", "rank", "slot")
 
 
-def write(database: Database, source: StudySource, file: str, told: Callable[[int], None]) -> str:
+def write(database: Database, source: StudySource, file: str, told: Callable[[int], None]) -> Exported:
     """Write the table; what is in the file now. A reader sees the old file or the whole new one."""
     table = _table(database, source)
     n_rows = 0
@@ -44,7 +45,7 @@ def write(database: Database, source: StudySource, file: str, told: Callable[[in
                 rows.writerow(table.row(part))
                 n_rows += 1
         out.flush()
-    return how_many(n_rows, "trial")
+    return Exported(how_many(n_rows, "trial"), n_rows, n_runs=0)
 
 
 @dataclass(frozen=True, slots=True)

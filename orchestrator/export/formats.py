@@ -15,15 +15,24 @@ if TYPE_CHECKING:
     from orchestrator.sql.database import Database
 
 Told = Callable[[int], None]  # hears how many more trials are written
-Writer = Callable[["Database", "StudySource", str, Told], str]  # file ``-``: standard output
+Writer = Callable[["Database", "StudySource", str, Told], "Exported"]  # file ``-``: standard output
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What a file tells of now, and the same in few words."""
+
+    said: str
+    n_trials: int
+    n_runs: int
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """One format. ``suffixes`` are the ends of file names that mean it; ``.gz`` may follow each.
 
-    Its writer stands in ``module`` as ``write``: it writes a study whole or not at all, and says in few words
-    what is in the file now.
+    Its writer stands in ``module`` as ``write``: it writes a study whole or not at all, and says what is in
+    the file now.
     """
 
     name: str

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from orchestrator.carry.files import write_study
 from orchestrator.carry.reading import StudySource
+from orchestrator.export.formats import Exported
 from orchestrator.export.telling import counted
 from orchestrator.sql.database import Database
 from orchestrator.words import how_many
 
 
-def write(database: Database, source: StudySource, file: str, told: Callable[[int], None]) -> str:
+def write(database: Database, source: StudySource, file: str, told: Callable[[int], None]) -> Exported:
     """Write it; what is in the file now."""
     n_trials, n_runs = write_study(file, source.head, counted(source.parts(), told))
-    return f"{how_many(n_trials, 'trial')}, {how_many(n_runs, 'run')}"
+    said = f"{how_many(n_trials, 'trial')}, {how_many(n_runs, 'run')}"
+    return Exported(said, n_trials, n_runs)

@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.carry.files import written
 from orchestrator.carry.reading import StudySource
+from orchestrator.export.formats import Exported
 from orchestrator.names import shown_name, shown_names
 from orchestrator.progress import duration
 from orchestrator.records import AttemptRecord, RunRecord
@@ -41,13 +42,14 @@ _PARTICIPLES = {"COMPLETE": "completed", "PRUNED": "pruned", "FAIL": "failed"}
 _STILL = {"RUNNING": "running", "WAITING": "waiting"}
 
 
-def write(database: Database, source: StudySource, file: str, told: Callable[[int], None]) -> str:
+def write(database: Database, source: StudySource, file: str, told: Callable[[int], None]) -> Exported:
     """Write the paragraph; what is in the file now."""
-    text = methods(summarise(database, source.head.name, database.url))
+    summary = summarise(database, source.head.name, database.url)
+    text = methods(summary)
     with written(file, "utf-8") as out:
         out.write(f"{text}\n")
         out.flush()
-    return "a methods paragraph"
+    return Exported("a methods paragraph", len(summary.trials), len(summary.runs))
 
 
 def methods(summary: Summary) -> str:

@@ -18,7 +18,6 @@ ones, also with ``_`` for ``-``, and ``profile`` and ``database`` with them.
 from __future__ import annotations
 
 import datetime
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import SpecError
+from orchestrator.nearest import nearest
 from orchestrator.storage_url import masked
 from orchestrator.toml_file import respelled
 
@@ -133,6 +133,6 @@ def _require_known(table: Mapping[str, Any], known: Any, where: str, noun: str) 
     for key in table:
         if key in known:
             continue
-        near = difflib.get_close_matches(key.replace("_", "-"), list(known), n=1)
-        advice = f"did you mean '{near[0]}'?" if near else f"it may have {', '.join(known)}."
+        near = nearest(key.replace("_", "-"), known)
+        advice = f"did you mean '{near}'?" if near else f"it may have {', '.join(known)}."
         raise SpecError(f"There is no {noun} '{key}' in {where}; {advice}")

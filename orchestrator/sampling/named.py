@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from optuna import pruners, samplers
 from optuna.samplers import BaseSampler
 
 from orchestrator.errors import SpecError
+from orchestrator.nearest import nearest
 from orchestrator.sampling.flat_pruners import (
     FlatHyperbandPruner,
     FlatMedianPruner,
@@ -86,8 +86,8 @@ def plain_name(name: str) -> str:
 def _find(table: Mapping[str, type[Any]], name: str, what: str) -> type[Any]:
     kind = table.get(plain_name(name))
     if kind is None:
-        near = difflib.get_close_matches(plain_name(name), table, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
+        near = nearest(plain_name(name), table)
+        hint = f"; did you mean {near}?" if near else "."
         raise SpecError(f"There is no {what} '{name}'; choose from {', '.join(table)}{hint}")
     return kind
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from orchestrator.errors import SpecError
 from orchestrator.jobs.settings import STUDY_KEYS, study_settings
+from orchestrator.nearest import nearest
 from orchestrator.study_file.secrets import require_private
 from orchestrator.study_file.setting import Setting, shown
 from orchestrator.toml_file import read_toml, respelled
@@ -72,8 +72,8 @@ def _require_known(name: str, known: tuple[str, ...]) -> None:
     if name in ONE_LAUNCH:
         raise SpecError(f"'{name}' is for one launch; write it on the command line: --{name}.")
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        advice = f"did you mean '{near[0]}'?" if near else "'nano-hpo init study' writes a file with all."
+        near = nearest(name, known)
+        advice = f"did you mean '{near}'?" if near else "'nano-hpo init study' writes a file with all."
         raise SpecError(f"'{name}' is no setting; {advice}")
 
 

@@ -65,6 +65,21 @@ def test_studies_of_plain_optuna_and_of_runs_are_served_until_ctrl_c(cli, storag
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
+def test_a_program_reads_its_address_from_one_line(cli):
+    url = f"sqlite:///{cli.cwd}/study.db"
+    number = make_study(url, "plain")
+    process = cli.start("dashboard", "--storage", url, "--study-name", "plain", "--port", 0, "--json")
+    said = json.loads(process.stdout.readline())
+    assert said == {
+        "url": f"http://127.0.0.1:{said['port']}/dashboard/studies/{number}",
+        "host": "127.0.0.1",
+        "port": said["port"],
+        "study": "plain",
+    }
+    assert len(fetch(said["url"], "/api/studies")["study_summaries"]) == 1
+    assert ended(process)[0] == 0
+
+
 def test_what_runs_meanwhile_appears(cli):
     url = f"sqlite:///{cli.cwd}/study.db"
     make_study(url, "plain")

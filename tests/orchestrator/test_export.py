@@ -19,7 +19,7 @@ from optuna.trial import TrialState, create_trial
 
 from orchestrator.carry.reading import StudySource
 from orchestrator.export import csv_table
-from orchestrator.export.formats import FORMATS, format_for
+from orchestrator.export.formats import FORMATS, Exported, format_for
 from orchestrator.export.methods import methods
 from orchestrator.sql import schema
 from orchestrator.sql.opening import open_database
@@ -147,10 +147,10 @@ def test_the_memory_that_a_table_takes_does_not_grow_with_the_study(tmp_path):
         with closing(open_database(url)) as database:
             source = StudySource(database, "s")
             tracemalloc.start()
-            said = csv_table.write(database, source, str(tmp_path / "t.csv"), lambda n: None)
+            exported = csv_table.write(database, source, str(tmp_path / "t.csv"), lambda n: None)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-        assert said == f"{n_trials:,} trials"
+        assert exported == Exported(f"{n_trials:,} trials", n_trials, n_runs=0)
         return peak / 2**20
 
     peak_mib(1_000)  # what is loaded for the first time

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import jobs, studies, trials
+from orchestrator.cli import jobs, machine, measuring, reporting, studies, trials
 from orchestrator.jobs.record import JobRecord, write_record
 from orchestrator.paths import JobPaths
+from tests.public_names import listed
 
 STUDY = ["name", "directions", "n_trials", "counts", "best_value", "first_activity", "last_activity", "runs"]
 COUNTS = ["complete", "pruned", "failed", "running", "waiting"]
@@ -64,6 +65,35 @@ def test_trials_and_failed_attempts(cli, failing_run):
     of_trials, _, of_attempts = trials._EPILOG.partition("--failed")
     assert named_in(of_trials) == set(TRIAL)
     assert named_in(of_attempts) == set(ATTEMPT)
+
+
+def test_the_summary_of_report_run_and_file(cli, failing_run):
+    said: dict[str, Any] = cli("report", *failing_run, "--draw", "none", "--run-dir", "again").json
+    named = named_in(reporting._JSON_HELP)
+    assert {*said, *said["attempts"], *said["runs"][0]} <= named
+    assert named <= {*said, *said["attempts"], *said["runs"][0], *said["slots"][0]}
+    assert list(said) == [*json.loads((cli.cwd / "again" / "summary.json").read_text()), "report"]
+
+
+def test_topology(here):
+    said = json.loads(here("topology", "-p", "1", "--json").out)
+    assert {*said, *said["constraints"][0], *said["slots"][0]} == named_in(machine._JSON_HELP)
+    tried = json.loads(here("topology", "-p", "1", "--verify", "--json").out)
+    assert {*tried, *tried["slots"][0]} == named_in(machine._VERIFY_HELP) - {"alone", "together"}
+
+
+def test_tune_parallels(here):
+    said = json.loads(here("tune-parallels", "--widths", "1", "--seconds", "0.1", "--json", "true").out)
+    assert {*said, *said["widths"][0]} == named_in(measuring._TUNE_JSON)
+
+
+def test_every_verb_that_prints_lines_can_print_json():
+    """But those whose output is in another language, and ``bind``, whose output is another program's."""
+    others = {"nano-hpo bind", "nano-hpo completion", "nano-hpo db grant"}
+    verbs = {name for name in listed() if name.startswith("nano-hpo ") and " -" not in name}
+    verbs -= {verb for verb in verbs if any(other.startswith(f"{verb} ") for other in verbs)}
+    verbs |= {"nano-hpo studies"}
+    assert {verb for verb in verbs if f"{verb} --json" not in listed()} == others
 
 
 def test_jobs(here, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -24,6 +25,7 @@ import sqlalchemy as sa
 
 from launchers import Rank
 from orchestrator import open_storage
+from orchestrator.cli import db as db_verb
 from orchestrator.cli.main import main
 from orchestrator.errors import SpecError, StorageError
 from orchestrator.server import automatic, control, process, programs
@@ -428,6 +430,28 @@ def test_the_status_says_what_is_there(shared):
     assert done.json["running"]
     assert done.json["url"] == shared("url", "d").out.strip()
     assert f"process {done.json['pid']}" in shared("status", "d").out
+
+
+def test_json_of_a_server_has_the_keys_that_the_help_names(shared):
+    found = shared("status", "d", "--json").json
+    assert set(re.findall(r'"(\w+)"', db_verb._STATUS_JSON)) == set(found)
+    again = shared("start", "d", "--json").json
+    assert list(again) == [*found, "was_running"]
+    assert (again["was_running"], again["pid"], again["url"]) == (True, found["pid"], found["url"])
+    assert shared("url", "d", "--json").json == {
+        "folder": found["folder"],
+        "database": "nano_hpo",
+        "url": found["url"],
+    }
+
+
+def test_json_of_a_stop_is_what_is_left(db):
+    begun = db("start", "d", "--json")
+    assert (begun.json["running"], begun.json["was_running"]) == (True, False), begun.err
+    for was_running in (True, False):
+        ended = db("stop", "d", "--json").json
+        assert list(ended) == ["folder", "running", "disk_mib", "was_running"]
+        assert (ended["running"], ended["was_running"]) == (False, was_running)
 
 
 def test_the_account_of_searches_has_its_databases_alone(shared):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from launchers import JobState, SlurmError, read_job_states
 from launchers.job_script import KINDS, JobScript, file_name, render
 from orchestrator.cli import main
+from orchestrator.cli.jobs import _JSON_HELP
 from orchestrator.errors import SpecError
 from orchestrator.jobs.record import summed_up, worst_code
 from orchestrator.jobs.settings import merged
@@ -82,6 +84,19 @@ def test_a_dry_run_is_what_the_renderer_gives(
     assert script.partition("set -euo pipefail")[2] == body.partition("set -euo pipefail")[2]
     assert "\nmodule load python\n" in script
     assert f'export PATH={Path(sys.executable).parent}:"$PATH"' in script
+    assert not (desk / "nano-hpo-runs").exists()
+
+
+def test_a_dry_run_as_json_has_the_keys_of_a_job_and_the_script(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--array", "4", *run("--storage", SERVER)]
+    script = dry(capsys, "--no-check", *words)
+    said = json.loads(dry(capsys, "--no-check", "--json", *words))
+    assert said.pop("text") == script
+    assert set(said) == set(re.findall(r'"(\w+)"', _JSON_HELP))
+    assert [name for name in ("job_id", "state", "submitted", "output", "script") if said[name]] == []
+    assert (said["study"], said["n_trials"], said["n_tasks"], said["storage"]) == ("train", 4, 4, SERVER)
     assert not (desk / "nano-hpo-runs").exists()
 
 

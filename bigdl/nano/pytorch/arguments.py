@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
+
+from orchestrator.nearest import nearest
 
 Arguments = dict[str, Any]
 
@@ -28,8 +29,8 @@ def modern(given: Mapping[str, Any], own: tuple[str, ...]) -> Arguments:
         if name in _GONE:
             raise TypeError(f"Trainer takes no argument '{name}' any more; {_GONE[name]}.")
         if name not in _RENAMED:
-            near = difflib.get_close_matches(name, [*known, *own], n=1)
-            hint = f"Did you mean {near[0]}?" if near else "See help(pytorch_lightning.Trainer)."
+            near = nearest(name, [*known, *own])
+            hint = f"Did you mean {near}?" if near else "See help(pytorch_lightning.Trainer)."
             raise TypeError(f"Trainer takes no argument '{name}'. {hint}")
         words, change = _RENAMED[name]
         change(today, value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import optuna
@@ -11,8 +10,9 @@ import pytorch_lightning as pl
 from bigdl.nano.automl.pytorch.state import packed, state_of
 from bigdl.nano.automl.search.following import Following
 from bigdl.nano.automl.search.targets import Targets, unknown_metric
+from orchestrator.nearest import nearest
 
-_NEARLY_ALIKE = 0.85  # difflib's ratio
+_NEARLY_ALIKE = 0.85  # of 1
 _MOST_STEPS_WITHOUT = 10
 
 
@@ -100,7 +100,7 @@ class Watch(pl.Callback):  # type: ignore[misc]
         """
         logged = dict.fromkeys(name for logs in self.followed.logs for name in logs)
         for name in self._targets.metrics:
-            is_mistyped = difflib.get_close_matches(name, logged, n=1, cutoff=_NEARLY_ALIKE)
+            is_mistyped = nearest(name, logged, _NEARLY_ALIKE) is not None
             if name not in logged and (is_mistyped or len(self.followed.logs) >= _MOST_STEPS_WITHOUT):
                 raise ValueError(unknown_metric(name, logged))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.names import shown_name
+from orchestrator.nearest import nearest
 
 _RENAMED = {"n_jobs": "n_parallels", "load_if_exists": "resume", "dataloaders": "train_dataloaders"}
 _CHOICES = (
@@ -151,7 +151,7 @@ def split_arguments(
 def _unknown(name: str, known: set[str], see: str) -> str:
     near = _RENAMED.get(name, "")
     if near not in known:
-        near = next(iter(difflib.get_close_matches(name, sorted(known), n=1)), "")
+        near = nearest(name, sorted(known)) or ""
     return f"search takes no argument '{name}'. {f'Did you mean {near}?' if near else see}"
 
 

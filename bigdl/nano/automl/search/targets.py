@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bigdl.nano.automl.hpo.objects import LazyObject
+from orchestrator.nearest import nearest
 
 Mode = Literal["last", "max", "min", "auto", "best"]
 _OF_ONE_EPOCH = "best"
@@ -132,8 +132,8 @@ def require_reported(names: Sequence[str], reported: Sequence[str], has_validati
 
 def unknown_metric(name: str, known: Any) -> str:
     """The line for a metric that is not there."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    near = nearest(name, known)
+    hint = f" Did you mean '{near}'?" if near else ""
     return f"There is no metric '{name}'; this model reports {', '.join(known) or 'none'}.{hint}"
 
 
