@@ -162,7 +162,7 @@ def _add_doing(parser: argparse.ArgumentParser) -> None:
 
 def submit(options: argparse.Namespace) -> int:
     """Check, render, submit, record, and follow if asked; nothing is written before all is checked."""
-    from launchers.job_script import render
+    from launchers.job_rendering import render
     from orchestrator.cli.effective import effective
     from orchestrator.cli.jobs import job_json
     from orchestrator.cli.run import asked_for

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from launchers import JobState, SlurmError, read_job_states
-from launchers.job_script import KINDS, JobScript, file_name, render
+from launchers.job_rendering import render
+from launchers.job_script import KINDS, JobScript, file_name
 from orchestrator.cli import main
 from orchestrator.errors import SpecError
 from orchestrator.jobs.record import summed_up, worst_code
