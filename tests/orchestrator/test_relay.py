@@ -38,9 +38,9 @@ from orchestrator.relay.values import decoded, encoded
 from orchestrator.relay.wire import LinkLost, Wire
 from orchestrator.server.address import Tcp
 from orchestrator.spec import RunSpec
-from orchestrator.sql.advice import require_server
+from orchestrator.sql.advice import collation_trap, require_server
 from orchestrator.sql.failures import Trouble, is_passing, trouble
-from orchestrator.sql.opening import collation_trap, open_database, rejoin_database
+from orchestrator.sql.opening import open_database, rejoin_database
 from orchestrator.sql.patience import Patience
 from orchestrator.storage.attempts import AttemptTable, Result, Seat
 from orchestrator.storage.claims import Claims
