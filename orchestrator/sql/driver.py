@@ -7,7 +7,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +27,6 @@ SILENCE_S = 300
 BUSY_SQLITE_S = 60
 MYSQL_OR_LENT = ("mysql", "mariadb", "relay")  # how URLs begin behind which MySQL or MariaDB may be
 _ONE_CONNECTION = {"pool_size": 1, "max_overflow": 1}  # Optuna needs a second one while it creates tables
-
-Prepare = Callable[[Any, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
