@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from launchers import JobScript
+    from launchers.job_script import Kind
     from orchestrator.jobs.record import JobRecord
     from orchestrator.spec import RunSpec
 
@@ -63,15 +64,15 @@ def _job(options: argparse.Namespace, words: list[str], run_options: argparse.Na
     named = {key: value for key, value in study.items() if key in KEYS}
     found = merged(flags, profile, settings_file(), named)
     chosen = {key.replace("-", "_"): value for key, value in found.items()}
-    has_mpirun, lists = chosen.pop("mpirun", False), {}
-    lists["directives"] = tuple(chosen.pop("directive", ()))
-    lists["setup"] = (*_own_environment(), *chosen.pop("setup", ()))
+    directives = tuple(chosen.pop("directive", ()))
+    setup = (*_own_environment(), *chosen.pop("setup", ()))
     if database:
         chosen["database"] = str(Path(database).expanduser().resolve())
-    kind = _kind(chosen, has_mpirun, database is not None)
+    kind = _kind(chosen, chosen.pop("mpirun", False), database is not None)
     chosen |= _server(chosen.pop("server", None), options, kind)
     command = (*_width(run_options, chosen), *words)
-    return JobScript(kind=kind, command=command, **{"nodes": 1, **chosen, **lists})
+    settings = {"nodes": 1, **chosen}
+    return JobScript(kind=kind, command=command, directives=directives, setup=setup, **settings)
 
 
 def _width(run_options: argparse.Namespace, chosen: dict[str, Any]) -> list[str]:
@@ -84,7 +85,7 @@ def _width(run_options: argparse.Namespace, chosen: dict[str, Any]) -> list[str]
     return ["--n-parallels", run_options.n_parallels]
 
 
-def _kind(chosen: dict[str, Any], has_mpirun: bool, has_database: bool) -> Any:
+def _kind(chosen: dict[str, Any], has_mpirun: bool, has_database: bool) -> Kind:
     from orchestrator.errors import SpecError
 
     if has_mpirun and has_database:
@@ -98,7 +99,7 @@ def _kind(chosen: dict[str, Any], has_mpirun: bool, has_database: bool) -> Any:
     return "search_array" if "array" in chosen else "search"
 
 
-def _server(named: str | None, options: argparse.Namespace, kind: str) -> dict[str, str]:
+def _server(named: str | None, options: argparse.Namespace, kind: Kind) -> dict[str, str]:
     """The program for the job's own server; one in the settings is for the jobs that have a server."""
     from orchestrator.errors import SpecError
     from orchestrator.server.choice import chosen_server
