@@ -49,6 +49,7 @@ from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.storage.trial_writer import TrialWriter
 from orchestrator.storage_url import checked, masked, relay_file, relay_url, sqlite_path
 from tests.conftest import MariaDB
+from tests.orchestrator.waiting import wait_until
 
 LENDS = """
 import sys
@@ -147,13 +148,6 @@ def joined(url: str, patience_s: float = 60.0):
 def first_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
-
-
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def run_of(url: str, n_trials: int) -> int:
