@@ -1,4 +1,4 @@
-"""The parts of a job script, piece by piece, as bash reads them. `launchers.job_script` puts them together.
+"""The parts of a job script, piece by piece, as bash reads them. `job_rendering` puts them together.
 
 Every part is whole lines of bash without an empty line at its ends.
 """

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from orchestrator.call_defaults import directions_of_call, storage_of_call, study_name_of_call
 from orchestrator.call_sources import call_sources
-from orchestrator.command.objective import CommandObjective
 from orchestrator.errors import RunFailed, SpecError
 from orchestrator.launching import launch_run
 from orchestrator.live.choice import view_for_people
@@ -23,14 +22,9 @@ from orchestrator.results import Draw
 from orchestrator.run import Outcome
 from orchestrator.server.automatic import resolved
 from orchestrator.server.choice import server_for
-from orchestrator.spec import (
-    STORAGE_PATIENCE_S,
-    RunSpec,
-    Walltime,
-    default_study_name,
-)
+from orchestrator.sources import Sources
+from orchestrator.spec import STORAGE_PATIENCE_S, RunSpec, Walltime
 from orchestrator.storage.runs import FAILED
-from orchestrator.storage_url import chosen_url
 from orchestrator.summary import Summary
 from orchestrator.tools import Tools, check_tools, tool_name, tools_of
 
@@ -207,7 +201,7 @@ def search(
 
     _check_arguments(objective, draw, resume)
     origin = origin_of(resume) if isinstance(resume, Summary) else None
-    url = _storage_url(storage, origin)
+    url = storage_of_call(storage, origin)
     choices = checked_choices(
         policy=policy,
         oversubscribe=oversubscribe,
@@ -223,7 +217,7 @@ def search(
     )
     spec = RunSpec(
         objective=str(file_objective(objective)) if isinstance(objective, str) else name_of(objective),
-        study_name=study_name or (origin.study_name if origin else _study_name(objective)),
+        study_name=study_name or (origin.study_name if origin else study_name_of_call(objective)),
         n_trials=n_trials,
         timeout_s=timeout_s,
         walltime_s=walltime_s,
@@ -232,7 +226,7 @@ def search(
         else n_parallels,
         storage_url=url,
         server=server_for(url, server),
-        directions=_directions(direction, directions, origin),
+        directions=directions_of_call(direction, directions, origin),
         metric_names=tuple(metric_names or ()),
         sampler=tool_name(sampler, "sampler", samplers.BaseSampler),
         sampler_args=dict(sampler_args or {}),
@@ -257,29 +251,10 @@ def search(
         require_same(origin, study_name, spec.directions)
     tools = tools_of(sampler, pruner, callbacks)
     view: View = view_for_people() if progress else Silent()
-    stays_here = run_dir is None and (origin is None or origin.in_memory) and this_rank().size == 1
-    stays_here = stays_here and not spec.has_limits and not choices.need_a_process
-    if stays_here and spec.n_parallels == 1 and spec.storage_url is None and not isinstance(objective, str):
-        return _search_in_memory(objective, spec, tools, view, origin)
     where = Path(run_dir) if run_dir is not None else None
-    if origin is not None and not _is_there(origin, spec):
-        origin, spec = replace(origin, copies=True), replace(spec, resume=False)
-    if spec.storage_url is None and origin is None and this_rank().index == 0:
-        view.note("No storage is named: the study goes into an SQLite file of the run, study.db.")
-    outcome = launch_run(
-        spec,
-        objective,
-        tools,
-        view,
-        run_dir=where,
-        existing="rename",
-        draw=draw,
-        origin=origin,
-        sources=sources,
-    )
-    if outcome.written is not None:
-        view.note(f"Report:  {outcome.written.report or outcome.written.folder}")
-    return _summary_of(outcome)
+    if _fits_in_memory(spec, where, origin) and not isinstance(objective, str):
+        return _search_in_memory(objective, spec, tools, view, origin)
+    return _search_by_processes(objective, spec, tools, view, origin, where, draw, sources)
 
 
 def _check_arguments(objective: Any, draw: Any, resume: Any) -> None:
@@ -293,42 +268,12 @@ def _check_arguments(objective: Any, draw: Any, resume: Any) -> None:
         raise SpecError(f"resume is {resume!r}; it must be True, False or the summary of an earlier search.")
 
 
-def _storage_url(storage: str | None, origin: Origin | None) -> str | None:
-    """The storage that is named: here, by the environment, or for the earlier search."""
-    if storage is None and origin is not None and not origin.in_memory:
-        return origin.database.url if origin.named else None
-    return chosen_url(storage, may_be_automatic=True)
-
-
-def _is_there(origin: Origin, spec: RunSpec) -> bool:
-    """Whether the run works in the storage of the earlier search."""
-    url = spec.storage_url
-    return not origin.in_memory and (url is None or resolved(url) == origin.database.url)
-
-
-def _study_name(objective: Objective | str) -> str:
-    """As the command line would name it, for a function of a script too; else the function's name."""
-    if isinstance(objective, str):
-        return default_study_name(objective)
-    if isinstance(objective, CommandObjective):
-        return objective.study_name
-    module = sys.modules.get(getattr(objective, "__module__", None) or "")
-    file = getattr(module, "__file__", None)
-    name = name_of(objective)
-    is_plain = name.isidentifier() and getattr(module, name, None) is objective
-    return default_study_name(f"{file}:{name}") if file and is_plain else name
-
-
-def _directions(
-    direction: str | None, directions: Sequence[str] | None, origin: Origin | None
-) -> tuple[str, ...]:
-    if direction is not None and directions is not None:
-        raise SpecError("Give direction or directions, not both.")
-    if isinstance(directions, str):
-        raise SpecError(f"directions is {directions!r}; it must be a list, as ['minimize', 'maximize'].")
-    if directions is None and direction is None and origin is not None:
-        return origin.directions
-    return tuple(directions) if directions is not None else (direction or "minimize",)
+def _fits_in_memory(spec: RunSpec, run_dir: Path | None, origin: Origin | None) -> bool:
+    """Whether this process can do all that is asked for, and nothing is to be kept."""
+    is_kept = run_dir is not None or (origin is not None and not origin.in_memory)
+    if is_kept or this_rank().size > 1 or spec.has_limits or spec.choices.need_a_process:
+        return False
+    return spec.n_parallels == 1 and spec.storage_url is None
 
 
 def _search_in_memory(
@@ -343,6 +288,42 @@ def _search_in_memory(
         )
     check_tools(spec, tools)
     return search_here(objective, spec, tools, view, origin)
+
+
+def _search_by_processes(
+    objective: Objective | str,
+    spec: RunSpec,
+    tools: Tools,
+    view: View,
+    origin: Origin | None,
+    run_dir: Path | None,
+    draw: Draw,
+    sources: Sources,
+) -> Summary:
+    if origin is not None and not _is_there(origin, spec):
+        origin, spec = replace(origin, copies=True), replace(spec, resume=False)
+    if spec.storage_url is None and origin is None and this_rank().index == 0:
+        view.note("No storage is named: the study goes into an SQLite file of the run, study.db.")
+    outcome = launch_run(
+        spec,
+        objective,
+        tools,
+        view,
+        run_dir=run_dir,
+        existing="rename",
+        draw=draw,
+        origin=origin,
+        sources=sources,
+    )
+    if outcome.written is not None:
+        view.note(f"Report:  {outcome.written.report or outcome.written.folder}")
+    return _summary_of(outcome)
+
+
+def _is_there(origin: Origin, spec: RunSpec) -> bool:
+    """Whether the run works in the storage of the earlier search."""
+    url = spec.storage_url
+    return not origin.in_memory and (url is None or resolved(url) == origin.database.url)
 
 
 def _summary_of(outcome: Outcome) -> Summary:

@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.progress import View
 from orchestrator.run_handle import RunHandle
-from orchestrator.slot_worker import RunningTrial, SlotWorker
+from orchestrator.running_trial import RunningTrial
+from orchestrator.slot_worker import SlotWorker
 from orchestrator.sql.failures import is_passing, said
 from orchestrator.stopping import Stopping
 from orchestrator.tally import Tally

@@ -14,7 +14,8 @@ from orchestrator.paths import RUN_DIR, RunPaths, next_run, numbered_runs, study
 from orchestrator.scratch.study_file import at_work
 from orchestrator.server.automatic import resolved
 from orchestrator.spec import RunSpec
-from orchestrator.sql.opening import open_database, study_directions
+from orchestrator.sql.asking import study_directions
+from orchestrator.sql.opening import open_database
 from orchestrator.storage.runs import FINISHED, RunTable, StoredRun
 from orchestrator.storage_url import sqlite_url
 

@@ -33,7 +33,8 @@ from orchestrator.server.automatic import resolved
 from orchestrator.sources import Sources
 from orchestrator.spec import RunSpec
 from orchestrator.sql.advice import require_server
-from orchestrator.sql.opening import open_database, patiently, require_folder, study_directions
+from orchestrator.sql.asking import study_directions
+from orchestrator.sql.opening import open_database, patiently, require_folder
 from orchestrator.storage.runs import RunTable
 from orchestrator.storage_url import masked, sqlite_path
 

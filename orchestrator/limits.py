@@ -52,7 +52,7 @@ class Limits:
             if sum(map(_rss_mib, (pid, *below))) <= self.memory_mib:
                 continue
             mib = sum(map(_own_mib, (pid, *below)))
-            pids[pid].saw_memory(mib)
+            pids[pid].usage.saw_memory(mib)
             if mib > self.memory_mib:
                 detail = f"it took {mib:.0f} MiB of {self.memory_mib:g} MiB"
                 yield pids[pid], Verdict(Cause.OVER_MEMORY, detail)

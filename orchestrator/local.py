@@ -28,7 +28,7 @@ from orchestrator.progress import View
 from orchestrator.records import PoolRecord, SlotRecord
 from orchestrator.run_handle import RunHandle
 from orchestrator.run_study import open_run_study
-from orchestrator.slot_worker import RunningTrial
+from orchestrator.running_trial import RunningTrial
 from orchestrator.snapshot import BusySlot, Snapshot, in_words
 from orchestrator.spec import RunSpec
 from orchestrator.sql.opening import open_database

@@ -9,7 +9,8 @@ from orchestrator.launch import Launch
 from orchestrator.post_mortem import OomWatch, cause_of_death
 from orchestrator.progress import View
 from orchestrator.run_handle import RunHandle
-from orchestrator.slot_worker import RunningTrial, SlotWorker
+from orchestrator.running_trial import RunningTrial
+from orchestrator.slot_worker import SlotWorker
 from orchestrator.storage.attempts import Loss, OpenAttempt
 from orchestrator.tally import Tally
 
@@ -28,7 +29,7 @@ class Settlement:
         """Empty the slot. An open attempt of it is given back, or released when the run ends."""
         told = worker.clear(returncode)
         left = self.run.attempts.open_attempt(self.run.agent_id, worker.slot.index)
-        death = cause_of_death(returncode, self.oom, worker.peak_rss_mib)
+        death = cause_of_death(returncode, self.oom, worker.usage.peak_rss_mib)
         if left is None:
             if worker.verdict is None and returncode != 0 and not is_ending:
                 self.view.lost(worker.slot.index, None, worker.last_exit)
@@ -48,13 +49,13 @@ class Settlement:
         return Verdict(Cause.RELEASED, "its worker was ended for another trial")
 
     def _loss(self, worker: SlotWorker, returncode: int, why: Verdict, trial: RunningTrial | None) -> Loss:
-        share_mib, peak_mib = self.launch.share.slot_memory_mib, worker.peak_rss_mib
+        share_mib, peak_mib = self.launch.share.slot_memory_mib, worker.usage.peak_rss_mib
         return Loss(
             why.cause,
             why.detail,
             exit_status=returncode,
             peak_rss_mib=peak_mib,
-            cpu_s=worker.cpu_s,
+            cpu_s=worker.usage.cpu_s,
             took_more_than_its_share=bool(share_mib and peak_mib and peak_mib > share_mib),
             params=trial.params if trial is not None else None,
             suggested=trial.suggested if trial is not None else {},

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,58 +22,16 @@ from launchers import (
 )
 from orchestrator.causes import Verdict
 from orchestrator.channel import Channel, Message, open_wire
-from orchestrator.meter import peak_rss_mib, rss_mib, used_seconds
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.records import PoolRecord, SlotRecord
+from orchestrator.running_trial import RunningTrial
 from orchestrator.slot_time import SlotTime
 from orchestrator.snapshot import BusySlot
+from orchestrator.worker_usage import WorkerUsage
 
 MODULE = "orchestrator.worker"
 _SOON = 2  # deaths in a row after which a new worker starts at once
-_ROUGHLY = 1.02  # the kernel counts memory in batches
 _LINGER_S = 10.0  # how long a worker may take to exit after its last word
-
-
-@dataclass(slots=True)
-class RunningTrial:
-    """The trial that a worker is at, as far as it has said."""
-
-    number: int
-    trial_id: int
-    token: str
-    since_s: float  # time.monotonic()
-    cpu_before_s: float = 0.0  # CPU time of its worker when it began
-    waited_s: float = 0.0  # for the database
-    waits_since_s: float | None = None
-    step: int | None = None
-    value: float | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)  # sampled, perhaps not yet suggested
-    suggested: dict[str, tuple[float, str]] = field(default_factory=dict)  # perhaps not yet stored
-    suggested_s: float = math.inf  # when the first of them came
-
-    def waits(self, is_waiting: bool) -> None:
-        """It begins, or ends, to wait for the database."""
-        if self.waits_since_s is not None:
-            self.waited_s += time.monotonic() - self.waits_since_s
-        self.waits_since_s = time.monotonic() if is_waiting else None
-
-    @property
-    def ran_s(self) -> float:
-        """Seconds since its claim, without those that it has waited for the database."""
-        now_s = time.monotonic()
-        waits_s = 0.0 if self.waits_since_s is None else now_s - self.waits_since_s
-        return now_s - self.since_s - self.waited_s - waits_s
-
-    def hear_of(self, name: str, internal: float, distribution: str) -> None:
-        """A parameter was suggested that the worker has not stored."""
-        self.suggested[name] = (internal, distribution)
-        self.suggested_s = min(self.suggested_s, time.monotonic())
-
-    def are_stored(self, names: Iterable[str]) -> None:
-        """These parameters are in the database, or will never be."""
-        for name in names:
-            self.suggested.pop(name, None)
-        self.suggested_s = time.monotonic() if self.suggested else math.inf
 
 
 @dataclass(slots=True)
@@ -102,9 +59,7 @@ class SlotWorker:
     spent: SlotTime = field(default_factory=SlotTime)
     first_start_s: float | None = None
     last_end_s: float | None = None
-    peak_rss_mib: float | None = None  # of the worker at hand, or the last one
-    inherited_rss_mib: float = 0.0  # the kernel counts ours as the worker's
-    cpu_s: float | None = None  # that the lost trial of the last worker took
+    usage: WorkerUsage = field(default_factory=WorkerUsage)  # of the worker at hand, or the last one
     seen: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -114,6 +69,17 @@ class SlotWorker:
 
     def start(self, order: LoadOrder, cwd: Path, warden: Warden) -> None:
         """Start a worker in the slot and tell it what to load. Raises ``SpawnError``."""
+        self.process, self.wire = self._spawned(cwd, warden)
+        self.trial = None
+        self.kill_at_s = self.verdict = self.judged = self.said_status = None
+        self.usage = WorkerUsage.of_new_worker()
+        self.is_ready = self.has_order = False
+        self.first_start_s = self.first_start_s or time.monotonic()
+        self.spent.starts()
+        self.wire.send("load", **order.as_json())
+
+    def _spawned(self, cwd: Path, warden: Warden) -> tuple[WorkerProcess, Channel]:
+        """A worker process and the wire to it."""
         try:
             wire, (reads, writes) = open_wire()
         except OSError as error:
@@ -128,20 +94,13 @@ class SlotWorker:
         )
         warden.watch(spec.mark)
         try:
-            self.process = start_worker(spec)
+            return start_worker(spec), wire
         except SpawnError:
             wire.close()
             raise
         finally:
             os.close(reads)
             os.close(writes)
-        self.wire, self.trial = wire, None
-        self.kill_at_s = self.verdict = self.judged = self.said_status = None
-        self.peak_rss_mib, self.inherited_rss_mib = None, (peak_rss_mib() or 0.0) * _ROUGHLY
-        self.is_ready = self.has_order = False
-        self.first_start_s = self.first_start_s or time.monotonic()
-        self.spent.starts()
-        wire.send("load", **order.as_json())
 
     def give(self, order: WorkOrder) -> None:
         """The worker is ready: tell it the run to work for."""
@@ -235,15 +194,10 @@ class SlotWorker:
         self.spent.lost_s += trial.ran_s if trial is not None else 0.0
         return trial
 
-    def saw_memory(self, rss_mib: float | None) -> None:
-        """The worker, with all that it has started, takes so much, or has taken it."""
-        if rss_mib is not None:
-            self.peak_rss_mib = max(self.peak_rss_mib or 0.0, rss_mib)
-
     def sample_memory(self) -> None:
         """Note what the worker has taken at most, for the record should it be killed."""
         if self.process is not None:
-            self.saw_memory(peak_rss_mib(self.process.pid))
+            self.usage.sample_memory(self.process.pid)
 
     def is_overdue(self) -> bool:
         """Whether the worker was to have exited by now."""
@@ -266,12 +220,9 @@ class SlotWorker:
 
     def _take_stock(self) -> None:
         """What the kernel says that the worker has used."""
-        usage = self.process.usage if self.process is not None else None
-        if usage is not None:
-            if rss_mib(usage) > self.inherited_rss_mib:
-                self.saw_memory(rss_mib(usage))
-            before_s = self.trial.cpu_before_s if self.trial is not None else 0.0
-            self.cpu_s = max(0.0, used_seconds(usage) - before_s)
+        used = self.process.usage if self.process is not None else None
+        if used is not None:
+            self.usage.take_stock(used, self.trial.cpu_before_s if self.trial is not None else 0.0)
 
     def _has_died(self, how: str) -> None:
         self.last_exit = how

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.errors import StudyError
+from orchestrator.sql.asking import study_names
 from orchestrator.sql.database import Database
-from orchestrator.sql.opening import open_database, study_names
+from orchestrator.sql.opening import open_database
 from orchestrator.storage_url import chosen_url, masked
 
 LAST = "last"  # as a name: the study in which something happened last

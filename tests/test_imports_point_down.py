@@ -1,8 +1,9 @@
-"""Dependencies run one way, bigdl.nano → orchestrator → launchers → affinity, and no room below the top loads
-a deep-learning framework, not even inside a function."""
+"""Dependencies run one way, bigdl.nano → orchestrator → launchers → affinity, no room below the top loads a
+deep-learning framework, and no module imports itself by way of others: not even inside a function."""
 
 import ast
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,34 @@ def name_of_import_call(call: ast.Call) -> str | None:
     return None
 
 
+def circle_in(sources: Mapping[str, str]) -> list[str]:
+    """Modules each of which imports the one before it, the last being the first again; none: []."""
+    trees = {module_of(path): ast.parse(text) for path, text in sources.items()}
+    packages = {module_of(path) for path in sources if path.endswith("__init__.py")}
+    graph = {module: set(imported_modules(module, packages, trees)) - {module} for module in trees}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def module_of(path: str) -> str:
+    return ".".join(Path(path).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(module: str, packages: set[str], trees: Mapping[str, ast.AST]) -> Iterator[str]:
+    """Those of ours that it imports: of `from package import name` the module, or else the package."""
+    for node in ast.walk(trees[module]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in trees)
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".") + ["__init__"] * (module in packages)
+            base = ".".join([*(above[: -node.level] if node.level else []), *filter(None, [node.module])])
+            names = (f"{base}.{alias.name}" for alias in node.names)
+            yield from (found for name in names if (found := name if name in trees else base) in trees)
+
+
 def sources_of_the_rooms() -> dict[str, str]:
     files = (file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py")))
     return {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in files}
@@ -89,3 +118,27 @@ def test_an_import_that_points_up_or_to_a_framework_is_caught(path: str, text: s
 )
 def test_an_import_that_points_down_is_allowed(path: str, text: str) -> None:
     assert violations({path: text}) == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circle_in(sources_of_the_rooms()) == []
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("import room.b", "import room.a"),
+        ("from room.b import x", "def f():\n    from room import a"),
+        ("from . import b", "if TYPE_CHECKING:\n    from .a import A"),
+        ("from room import b", "from ..room.a import A"),
+        ("import room.b", "from room import c", "from room.a import A"),
+    ],
+)
+def test_a_circle_of_imports_is_caught(texts: tuple[str, ...]) -> None:
+    sources = {f"room/{name}.py": text for name, text in zip("abc", texts, strict=False)}
+    assert len(circle_in({"room/__init__.py": "", **sources})) == len(texts) + 1
+
+
+def test_a_package_that_offers_what_its_modules_have_is_no_circle() -> None:
+    sources = {"room/__init__.py": "from .a import A\nfrom . import b", "room/a.py": "from . import b"}
+    assert circle_in({**sources, "room/b.py": "import json"}) == []

@@ -72,7 +72,7 @@ class AtHand:
 def studies_at_hand(url: str) -> AtHand:
     """Look at a database; nothing is created in it."""
     from orchestrator.at_work import agents_at_work
-    from orchestrator.sql.opening import study_names
+    from orchestrator.sql.asking import study_names
     from orchestrator.storage.overview import overview
     from orchestrator.storage.runs import RUNNING
 

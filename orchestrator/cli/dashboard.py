@@ -63,7 +63,7 @@ def _require_studies(url: str, name: str | None) -> None:
     """Refuse a study that is not there, and a database without any: it may be the wrong one."""
     from orchestrator.cli.places import require_file, stored_study
     from orchestrator.errors import StudyError
-    from orchestrator.sql.opening import study_names
+    from orchestrator.sql.asking import study_names
     from orchestrator.storage_url import masked
 
     require_file(url)

@@ -40,7 +40,8 @@ def add_init(subparsers: Any) -> None:
 
 def init_slurm(options: argparse.Namespace) -> int:
     """Write all scripts, or none where one is there already."""
-    from launchers.job_script import KINDS, JobScript, file_name, render
+    from launchers.job_rendering import render
+    from launchers.job_script import KINDS, JobScript, file_name
     from orchestrator.errors import UserError
     from orchestrator.paths import write_whole
 

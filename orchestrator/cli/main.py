@@ -28,7 +28,7 @@ from orchestrator.cli import (
     status,
     stop,
     studies,
-    submit,
+    submit_options,
     trials,
     watch,
 )
@@ -132,7 +132,7 @@ def _parser() -> Parser:
     studies.add_verbs(verbs)
     dashboard.add_dashboard(verbs)
     doctor.add_doctor(verbs)
-    submit.add_submit(verbs)
+    submit_options.add_submit(verbs)
     jobs.add_jobs(verbs)
     init.add_init(verbs)
     measuring.add_tune(verbs)

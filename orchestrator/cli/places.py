@@ -45,7 +45,8 @@ def require_file(url: str) -> None:
 def require_free(url: str, names: list[str]) -> None:
     """Refuse a name that is taken before anything is created."""
     from orchestrator.errors import StudyError
-    from orchestrator.sql.opening import require_folder, study_names
+    from orchestrator.sql.asking import study_names
+    from orchestrator.sql.opening import require_folder
     from orchestrator.storage_url import masked
 
     require_folder(url)
@@ -69,7 +70,8 @@ def opened(url: str) -> Iterator[Database]:
 @contextmanager
 def made(url: str) -> Iterator[Database]:
     """A database with its tables, created where they are missing."""
-    from orchestrator.sql.opening import collation_trap, open_database
+    from orchestrator.sql.advice import collation_trap
+    from orchestrator.sql.opening import open_database
 
     trap = collation_trap(url)
     if trap is not None:

@@ -129,7 +129,7 @@ def _not_landed(name: str, old_name: str) -> Deed:
 def _names_to_copy(source_url: str, options: argparse.Namespace) -> dict[str, str]:
     """New names by names."""
     from orchestrator.errors import SpecError, StudyError
-    from orchestrator.sql.opening import study_names
+    from orchestrator.sql.asking import study_names
     from orchestrator.storage_url import masked
 
     if not options.all:

@@ -9,7 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from orchestrator.doctor.check import Check, bad, good, mind
-from orchestrator.sql.opening import RIGHTS, collation_trap, grant_for, missing_tables
+from orchestrator.sql.advice import collation_trap
+from orchestrator.sql.rights import RIGHTS, grant_for
+from orchestrator.sql.tables import missing_tables
 
 _OLDEST = {"MySQL": (5, 7), "MariaDB": (10, 3)}
 _USES = ("SELECT", "INSERT", "UPDATE", "DELETE")

@@ -13,7 +13,8 @@ from orchestrator.doctor.mysql import mysql_checks
 from orchestrator.doctor.sqlite import sqlite_checks
 from orchestrator.errors import StorageError
 from orchestrator.sql import schema
-from orchestrator.sql.opening import OPTUNA_TABLES, asked
+from orchestrator.sql.asking import asked
+from orchestrator.sql.tables import OPTUNA_TABLES
 from orchestrator.storage_url import masked, sqlite_path
 
 _SLOW_S, _SKEWED_S = 0.02, 5.0

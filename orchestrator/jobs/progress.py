@@ -13,8 +13,9 @@ from orchestrator.errors import UserError
 from orchestrator.here import embedded_url
 from orchestrator.jobs.record import JobRecord
 from orchestrator.paths import numbered_runs, study_folder
+from orchestrator.sql.asking import study_names
 from orchestrator.sql.database import Database
-from orchestrator.sql.opening import open_database, study_names
+from orchestrator.sql.opening import open_database
 from orchestrator.storage.attempts import AttemptTable
 from orchestrator.storage.runs import RunTable, StoredRun
 from orchestrator.storage.study_storage import StudyStorage

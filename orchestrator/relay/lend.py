@@ -21,8 +21,8 @@ from orchestrator.relay.address import Address
 from orchestrator.relay.relay import Relay
 from orchestrator.relay.source import Source
 from orchestrator.server.address import Tcp, own_address, place_socket, remove_short_folder, short_folder
+from orchestrator.sql.asking import asked
 from orchestrator.sql.network_fs import network_file_system
-from orchestrator.sql.opening import asked
 
 ADDRESS_FILE = "relay.json"
 N_CONNECTIONS = 4

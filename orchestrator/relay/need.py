@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orchestrator.sql.opening import asked
+from orchestrator.sql.asking import asked
 
 _RESERVED = 3  # left to administrators
 _OWN = "COUNT(*) FROM information_schema.processlist WHERE user = SUBSTRING_INDEX(USER(), '@', 1)"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from orchestrator.errors import StorageError
+from orchestrator.sql.asking import asked
+from orchestrator.sql.driver import MYSQL_OR_LENT
 from orchestrator.sql.network_fs import network_file_system
-from orchestrator.sql.opening import collation_trap
 from orchestrator.sql.option_file import exposed_password
 from orchestrator.storage_url import option_file, sqlite_path
 
@@ -50,3 +53,32 @@ def warnings_about_file(path: Path) -> Iterator[str]:
             "log: slower, and for one host at a time. A database server (nano-hpo db start DIR) or a "
             "--run-dir (run_dir=DIR) on a local disk has no such limit."
         )
+
+
+def collation_trap(url: str) -> str | None:
+    """One line where the tables take different parameters for one, and would not store the second.
+
+    MySQL's and MariaDB's default collations ignore case and accents, and every name is compared by them in
+    tables that plain Optuna has created there.
+    """
+    collation, database = asked(url, _collation_of_names) if url.startswith(MYSQL_OR_LENT) else (None, "")
+    if collation is None or (collation.startswith("utf8") and collation.endswith("_bin")):
+        return None
+    made = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    return (
+        f"database '{database}' compares names by {collation}, which takes some different names for one: "
+        f"of two parameters P and p the second would not be stored. Better create it with {made}."
+    )
+
+
+def _collation_of_names(c: sa.Connection) -> tuple[str | None, str]:
+    """By what parameters are compared, if there is a table of them yet; and the name of the database."""
+    if c.dialect.name != "mysql":
+        return None, ""
+    of_names = (
+        "SELECT (SELECT collation_name FROM information_schema.columns "
+        "WHERE table_schema = DATABASE() AND table_name = 'trial_params' AND column_name = 'param_name'), "
+        "DATABASE()"
+    )
+    collation, database = c.exec_driver_sql(of_names).one()
+    return collation, database

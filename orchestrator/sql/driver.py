@@ -7,7 +7,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,8 @@ _CONNECT_TIMEOUT_S = 10
 # limit: orchestrator.sql.waiting sets shorter ones.
 SILENCE_S = 300
 BUSY_SQLITE_S = 60
+MYSQL_OR_LENT = ("mysql", "mariadb", "relay")  # how URLs begin behind which MySQL or MariaDB may be
 _ONE_CONNECTION = {"pool_size": 1, "max_overflow": 1}  # Optuna needs a second one while it creates tables
-
-Prepare = Callable[[Any, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,12 @@ def way_to(url: str, writes: bool = True) -> Way:
     way = _to_mysql(url) if url.startswith(("mysql", "mariadb")) else _to_another(url)
     load_driver(way.url)
     return way
+
+
+def engine_of(url: str, writes: bool = True) -> sa.Engine:
+    """An engine on that way, as ``way_to`` describes it."""
+    way = way_to(url, writes)
+    return sa.create_engine(way.url, **way.arguments)
 
 
 def _to_mysql(url: str) -> Way:

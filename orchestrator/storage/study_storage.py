@@ -15,9 +15,8 @@ from optuna.distributions import (
     BaseDistribution,
     check_distribution_compatibility,
     distribution_to_json,
-    json_to_distribution,
 )
-from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
@@ -32,11 +31,11 @@ from orchestrator.sql.schema import (
     trial_params,
     trial_system_attributes,
     trial_user_attributes,
-    trials,
 )
 from orchestrator.sql.turns import Turn
 from orchestrator.sql.upsert import upsert
-from orchestrator.storage import study_rows
+from orchestrator.storage import study_rows, trial_lookup
+from orchestrator.storage.known_distributions import KnownDistributions
 from orchestrator.storage.rows import (
     PARAM_KEY,
     attribute_row,
@@ -45,10 +44,12 @@ from orchestrator.storage.rows import (
     intermediate_row,
     now,
     param_row,
+    set_trial,
     write_values,
 )
 from orchestrator.storage.stored_trial import Times, utc
 from orchestrator.storage.study_history import StudyHistory
+from orchestrator.storage_url import checked
 
 _UNNAMED = "no-name-"  # Optuna's prefix
 
@@ -59,8 +60,6 @@ def open_storage(url: str) -> StudyStorage:
     Takes the URLs that ``nano-hpo run --storage`` takes. Raises ``StorageError`` in one line, with the
     password masked, when the database cannot be opened.
     """
-    from orchestrator.storage_url import checked
-
     return StudyStorage(open_database(checked(url)))
 
 
@@ -87,7 +86,7 @@ class StudyStorage(BaseStorage):
         self._histories: dict[int, StudyHistory] = {}
         self._directions: dict[int, list[StudyDirection]] = {}
         self._names: dict[int, str] = {}
-        self._distributions: dict[tuple[int, str], BaseDistribution] = {}
+        self._distributions = KnownDistributions()
         self._study_of: dict[int, int] = {}  # trial id: study id
         self._lock = Turn()  # of the dictionaries; who holds it never waits for the database
 
@@ -106,18 +105,15 @@ class StudyStorage(BaseStorage):
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         """A new study; one transaction, which knows itself again when the answer was lost."""
         name = study_name if study_name is not None else f"{_UNNAMED}{uuid.uuid4()}"
-        tried = False
 
-        def work(c: sa.Connection) -> int:
-            nonlocal tried
-            again, tried = tried, True
+        def work(c: sa.Connection, again: bool) -> int:
             known = study_rows.study_id_of(c, name)
             if known is not None and not again:
                 raise DuplicatedStudyError(f"Another study with name '{name}' already exists.")
             return study_rows.insert_study(c, name, directions) if known is None else known
 
         try:
-            return self.database.write(work)
+            return self.database.write(knowing_itself(work))
         except sa.exc.IntegrityError:  # somebody was quicker
             raise DuplicatedStudyError(f"Another study with name '{name}' already exists.") from None
 
@@ -137,7 +133,7 @@ class StudyStorage(BaseStorage):
             for known in (self._histories, self._directions, self._names):
                 known.pop(study_id, None)
             self._study_of = {t: s for t, s in self._study_of.items() if s != study_id}
-            self._distributions = {k: d for k, d in self._distributions.items() if k[0] != study_id}
+            self._distributions.forget(study_id)
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """As Optuna's."""
@@ -212,30 +208,19 @@ class StudyStorage(BaseStorage):
         row = param_row(trial_id, param_name, param_value_internal, distribution_to_json(distribution))
 
         def work(c: sa.Connection) -> None:
-            study_id = self._require_updatable(c, trial_id)
-            self._check_distribution(c, study_id, param_name, distribution)
+            study_id = trial_lookup.open_trial(c, trial_id).study_id
+            known = self._distributions.learned(c, study_id, param_name, distribution)
+            check_distribution_compatibility(known, distribution)
             upsert(c, trial_params, [row], PARAM_KEY, keep=True)
 
         self.database.write(work)
 
     def check_distribution(self, study_id: int, name: str, distribution: BaseDistribution) -> None:
         """Refuse a distribution that does not go together with that of an earlier trial (``ValueError``)."""
-        if (study_id, name) in self._distributions:
-            check_distribution_compatibility(self._distributions[study_id, name], distribution)
-        else:
-            self.database.read(lambda c: self._check_distribution(c, study_id, name, distribution))
-
-    def _check_distribution(
-        self, c: sa.Connection, study_id: int, name: str, distribution: BaseDistribution
-    ) -> None:
-        known = self._distributions.get((study_id, name))
+        known = self._distributions.known(study_id, name)
         if known is None:
-            joined = trial_params.join(trials, trials.c.trial_id == trial_params.c.trial_id)
-            query = sa.select(trial_params.c.distribution_json).select_from(joined)
-            query = query.where(trials.c.study_id == study_id, trial_params.c.param_name == name).limit(1)
-            text = c.execute(query).scalar()
-            known = json_to_distribution(text) if text is not None else distribution
-            self._distributions[study_id, name] = known
+            learned = self._distributions.learned
+            known = self.database.read(lambda c: learned(c, study_id, name, distribution))
         check_distribution_compatibility(known, distribution)
 
     def set_trial_state_values(
@@ -245,36 +230,27 @@ class StudyStorage(BaseStorage):
 
         Who takes a waiting trial must know that it was he: that is not repeated after a lost answer.
         """
-        tried = False
 
-        def work(c: sa.Connection) -> bool:
-            nonlocal tried
-            again, tried = tried, True
-            if again and self._is_in_state(c, trial_id, state):
+        def work(c: sa.Connection, again: bool) -> bool:
+            if again and trial_lookup.state_of(c, trial_id) is state:
                 return True
             return self._set_state(c, trial_id, state, values)
 
-        return self.database.write(work, is_repeatable=state is not TrialState.RUNNING)
-
-    def _is_in_state(self, c: sa.Connection, trial_id: int, state: TrialState) -> bool:
-        return c.execute(sa.select(trials.c.state).where(trials.c.trial_id == trial_id)).scalar() is state
+        return self.database.write(knowing_itself(work), is_repeatable=state is not TrialState.RUNNING)
 
     def _set_state(
         self, c: sa.Connection, trial_id: int, state: TrialState, values: Sequence[float] | None
     ) -> bool:
-        query = sa.select(trials.c.state, trials.c.number, trials.c.study_id)
-        row = c.execute(query.where(trials.c.trial_id == trial_id).with_for_update()).first()
-        _require_open(row, trial_id)
-        assert row is not None
-        if state is TrialState.RUNNING and row.state is not TrialState.WAITING:
+        trial = trial_lookup.open_trial(c, trial_id, locks=True)
+        if state is TrialState.RUNNING and trial.state is not TrialState.WAITING:
             return False
         changed: dict[str, Any] = {"state": state}
         if state is TrialState.RUNNING:
             changed["datetime_start"] = now()
         if state.is_finished():
             changed["datetime_complete"] = now()
-            self.history(row.study_id).know_end(trial_id, changed["datetime_complete"])
-        c.execute(sa.update(trials).where(trials.c.trial_id == trial_id).values(**changed))
+            self.history(trial.study_id).know_end(trial_id, changed["datetime_complete"])
+        set_trial(c, trial_id, **changed)
         if values is not None:
             write_values(c, trial_id, values)
         return True
@@ -296,18 +272,10 @@ class StudyStorage(BaseStorage):
 
     def _write_to_trial(self, trial_id: int, table: sa.Table, row: dict[str, Any], key: str) -> None:
         def work(c: sa.Connection) -> None:
-            self._require_updatable(c, trial_id)
+            trial_lookup.open_trial(c, trial_id)
             upsert(c, table, [row], ("trial_id", key))
 
         self.database.write(work)
-
-    def _require_updatable(self, c: sa.Connection, trial_id: int) -> int:
-        """The study of a trial that may still change; ``KeyError``, ``UpdateFinishedTrialError``."""
-        query = sa.select(trials.c.state, trials.c.number, trials.c.study_id)
-        row = c.execute(query.where(trials.c.trial_id == trial_id)).first()
-        _require_open(row, trial_id)
-        assert row is not None
-        return int(row.study_id)
 
     # Reading trials
 
@@ -317,22 +285,12 @@ class StudyStorage(BaseStorage):
 
     def _study_of_trial(self, trial_id: int) -> int:
         if trial_id not in self._study_of:
-            query = sa.select(trials.c.study_id).where(trials.c.trial_id == trial_id)
-            study_id = self.database.read(lambda c: c.execute(query).scalar())
-            if study_id is None:
-                raise KeyError(f"There is no trial {trial_id}.")
-            self._study_of[trial_id] = int(study_id)
+            self._study_of[trial_id] = self.database.read(lambda c: trial_lookup.study_of(c, trial_id))
         return self._study_of[trial_id]
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
         """As Optuna's."""
-        query = sa.select(trials.c.trial_id).where(
-            trials.c.study_id == study_id, trials.c.number == trial_number
-        )
-        found = self.database.read(lambda c: c.execute(query).scalar())
-        if found is None:
-            raise KeyError(f"There is no trial number {trial_number} in study {study_id}.")
-        return int(found)
+        return self.database.read(lambda c: trial_lookup.trial_of_number(c, study_id, trial_number))
 
     def history(self, study_id: int) -> StudyHistory:
         """The view of a study that this storage keeps."""
@@ -353,7 +311,7 @@ class StudyStorage(BaseStorage):
         if not len(history):
             self.database.read(lambda c: study_rows.require_study(c, study_id))
         found = history.trials(states)
-        return [_copied(trial) for trial in found] if deepcopy else found
+        return [copy.deepcopy(trial) for trial in found] if deepcopy else found
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """As Optuna's; of equally good trials the earliest."""
@@ -364,15 +322,3 @@ class StudyStorage(BaseStorage):
         if best is None:
             raise ValueError("No trials are completed yet.")
         return self.get_trial(int(best))
-
-
-def _copied(trial: FrozenTrial) -> FrozenTrial:
-    return copy.deepcopy(trial)
-
-
-def _require_open(row: Any, trial_id: int) -> None:
-    """``row`` is a trial's state and number, or None."""
-    if row is None:
-        raise KeyError(f"There is no trial {trial_id}.")
-    if row.state.is_finished():
-        raise UpdateFinishedTrialError(f"Trial#{row.number} has already finished and can not be updated.")

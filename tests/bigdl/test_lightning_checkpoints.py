@@ -28,6 +28,7 @@ from orchestrator import last_checkpoint, trial_dir
 from orchestrator.sampling.streams import seed_libraries
 from orchestrator.trial_folder import CHECKPOINT, FOLDER
 from tests.bigdl.lightning_models import Small, loader, searched, trainer
+from tests.orchestrator.waiting import wait_until
 
 EPOCHS = 6
 
@@ -180,10 +181,8 @@ def test_a_run_that_was_interrupted_goes_on_at_the_trials_last_epoch() -> None:
     command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[2])]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        diary, deadline = Path("diary-0"), time.monotonic() + 60
-        while not (diary.exists() and "begin 2" in diary.read_text()):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        diary = Path("diary-0")
+        wait_until(lambda: diary.exists() and "begin 2" in diary.read_text(), process)
         for _ in range(2):
             process.send_signal(signal.SIGINT)
             time.sleep(0.5)

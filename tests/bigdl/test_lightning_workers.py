@@ -22,6 +22,7 @@ import bigdl.nano.automl.hpo as hpo
 import bigdl.nano.automl.hpo.space as space
 from orchestrator.payload import ArrayFolder, dump, load
 from tests.bigdl.lightning_models import Bare, Small, loader, net, searched, trainer
+from tests.orchestrator.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -472,13 +473,6 @@ def states(storage: str) -> list[str]:
     return [trial.state.name for trial in study.trials]
 
 
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def end(process: subprocess.Popen[str]) -> None:
     """The process and all that it started."""
     import psutil
@@ -496,7 +490,7 @@ def end(process: subprocess.Popen[str]) -> None:
 def test_a_run_that_was_killed_is_finished_by_the_same_script(storage_url: str, tmp_path: Path) -> None:
     process = started(storage_url, 40)
     try:
-        wait_for(lambda: states(storage_url).count("COMPLETE") >= 3)
+        wait_until(lambda: states(storage_url).count("COMPLETE") >= 3)
     finally:
         end(process)
     before = states(storage_url)
@@ -516,7 +510,7 @@ def test_trials_that_are_cut_off_did_not_fail(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/study.db"
     process = started(storage, 100_000)
     try:
-        wait_for(lambda: states(storage).count("RUNNING") == 2)
+        wait_until(lambda: states(storage).count("RUNNING") == 2)
         time.sleep(1.0)  # they train
         for _ in range(2):
             process.send_signal(signal.SIGINT)

@@ -24,6 +24,7 @@ from launchers import (
     kill_all,
     start_worker,
 )
+from tests.orchestrator.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 Start = Callable[..., WorkerProcess]
@@ -52,13 +53,6 @@ def start(folder: Path) -> Iterator[Start]:
         worker.end(grace_s=0)
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.01)
-
-
 def has_ended(pid: int) -> bool:
     """Gone, or dead and waiting for a parent that never asks."""
     try:
@@ -68,7 +62,7 @@ def has_ended(pid: int) -> bool:
 
 
 def pid_in(file: Path) -> int:
-    until(lambda: file.exists() and file.read_text().endswith("\n"), f"{file} is written")
+    wait_until(lambda: file.exists() and file.read_text().endswith("\n"), what=f"{file} is written")
     return int(file.read_text())
 
 
@@ -166,7 +160,7 @@ def test_workers_that_have_ended_leave_no_descriptor_open(start: Start, ending: 
         elif ending == "wait":
             worker.wait()
         else:
-            until(lambda worker=worker: worker.poll() is not None, "the worker has ended")
+            wait_until(lambda worker=worker: worker.poll() is not None, what="the worker has ended")
     assert open_descriptors() == before
 
 
@@ -178,20 +172,20 @@ def test_ending_a_worker_ends_grandchildren_that_ignore_sigterm(start: Start, fo
     worker = start(STUBBORN_CHILD + "time.sleep(600)")
     child = pid_in(folder / "child.pid")
     assert worker.end(grace_s=240) == -signal.SIGTERM
-    until(lambda: has_ended(child), "the grandchild has ended")
+    wait_until(lambda: has_ended(child), what="the grandchild has ended")
 
 
 def test_a_worker_that_ignores_sigterm_is_killed_after_the_grace(start: Start, folder: Path) -> None:
     code = "import signal, pathlib, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     worker = start(f"{code}; pathlib.Path('ready').touch(); time.sleep(600)")
-    until((folder / "ready").exists, "the worker ignores SIGTERM")
+    wait_until((folder / "ready").exists, what="the worker ignores SIGTERM")
     assert worker.end(grace_s=0.05) == -signal.SIGKILL
 
 
 def test_a_worker_has_the_grace_to_finish(start: Start, folder: Path) -> None:
     code = "import signal, sys, pathlib, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))"
     worker = start(f"{code}; pathlib.Path('ready').touch(); time.sleep(600)")
-    until((folder / "ready").exists, "the worker handles SIGTERM")
+    wait_until((folder / "ready").exists, what="the worker handles SIGTERM")
     assert worker.end(grace_s=240) == 7
     assert worker.end() == 7
 
@@ -200,7 +194,7 @@ def test_what_a_worker_leaves_behind_ends_with_it(start: Start, folder: Path) ->
     worker = start(STUBBORN_CHILD + WAIT_FOR_CHILD)
     assert worker.wait() == 0
     child = pid_in(folder / "child.pid")
-    until(lambda: has_ended(child), "the child left behind has ended")
+    wait_until(lambda: has_ended(child), what="the child left behind has ended")
 
 
 def test_a_kill_reaches_the_whole_group(start: Start, folder: Path) -> None:
@@ -209,7 +203,7 @@ def test_a_kill_reaches_the_whole_group(start: Start, folder: Path) -> None:
     child = pid_in(folder / "child.pid")
     worker.kill()
     assert worker.wait() == -signal.SIGKILL
-    until(lambda: has_ended(child), "the child has ended")
+    wait_until(lambda: has_ended(child), what="the child has ended")
     worker.kill()  # nobody is left, and nobody else is hit
 
 
@@ -282,7 +276,7 @@ time.sleep(600)
     child = pid_in(folder / "child.pid")
     agent.send_signal(how)
     agent.wait()
-    until(lambda: has_ended(child), "the child of the worker has ended")
+    wait_until(lambda: has_ended(child), what="the child of the worker has ended")
 
 
 def test_a_warden_that_has_nothing_to_do_ends_with_its_agent() -> None:
@@ -338,7 +332,7 @@ time.sleep(600)
             assert not has_ended(worker)
         finally:
             agent.kill()
-    until(lambda: has_ended(worker), "the worker died with its agent")
+    wait_until(lambda: has_ended(worker), what="the worker died with its agent")
 
 
 # Starts a worker through a Python that waits for a gate, and tells its pid.
@@ -373,12 +367,12 @@ def test_a_late_worker_does_its_work_only_if_its_agent_lives(
             worker = pid_in(folder / "worker.pid")
             if agent_lives:
                 (folder / "gate").touch()
-                until(lambda: has_ended(worker), "the worker has done its work")
+                wait_until(lambda: has_ended(worker), what="the worker has done its work")
         finally:
             agent.kill()
             agent.wait()
             (folder / "gate").touch()
-    until(lambda: has_ended(worker), "the worker has ended")
+    wait_until(lambda: has_ended(worker), what="the worker has ended")
     assert (folder / "began").exists() is agent_lives
     assert ("has gone" in (folder / "w.log").read_text()) is not agent_lives
 

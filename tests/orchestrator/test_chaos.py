@@ -14,6 +14,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import MariaDB
+from tests.orchestrator.waiting import wait_until
 
 STEADY = """
 import time
@@ -158,11 +159,7 @@ def test_a_run_of_ours_and_one_of_plain_optuna_share_a_study_and_all_trials_of_b
 def test_a_study_that_is_deleted_while_its_run_works_ends_the_run_in_one_line(cli, storage_url, delete):
     study = ("--storage", storage_url, "--study-name", "s")
     process = cli.start("run", "job.py:held", "-n", 3, *study, "--draw", "none")
-    deadline = time.monotonic() + 240
-    while not (cli.cwd / "began-0").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until((cli.cwd / "began-0").exists, process)
     if delete == "plain":
         optuna.delete_study(study_name="s", storage=storage_url)
     else:
@@ -191,11 +188,7 @@ def test_what_a_database_hangs_is_not_the_time_of_a_trial(cli, server):
     (cli.cwd / "reports.py").write_text(REPORTS)
     words = ("run", "reports.py", "-n", 2, "-p", 2, "--oversubscribe", "--trial-timeout", 6)
     process = cli.start(*words, "--storage", server.create_database(), "--study-name", "s", "--draw", "none")
-    deadline = time.monotonic() + 120
-    while not (cli.cwd / "began").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until((cli.cwd / "began").exists, process)
     server._process.send_signal(signal.SIGSTOP)
     try:
         time.sleep(12)

@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 from orchestrator import CommandObjective, SpecError, UserError, search
 from orchestrator.command.errors import CommandFailed
 from orchestrator.sampling.streams import stream_seed
+from tests.orchestrator.waiting import wait_until
 
 X = {"x": FloatDistribution(0, 1)}
 
@@ -51,13 +52,6 @@ def study(n_directions: int = 1, pruner=None) -> optuna.Study:
 
 def value(objective: CommandObjective):
     return objective(study().ask())
-
-
-def wait_for(condition, timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
 
 
 def has_ended(pid: int) -> bool:
@@ -320,7 +314,7 @@ def test_what_a_command_leaves_behind_is_killed_and_holds_up_nothing():
     start_s = time.monotonic()
     assert value(script("trap '' TERM; (sleep 600) & echo $! > child; echo 0.5")) == 0.5
     assert time.monotonic() - start_s < 60
-    wait_for(lambda: has_ended(int(Path("child").read_text())))
+    wait_until(lambda: has_ended(int(Path("child").read_text())))
 
 
 class Interrupt(BaseException):
@@ -348,7 +342,7 @@ def test_whatever_interrupts_the_objective_ends_the_group(text):
         signal.signal(signal.SIGALRM, before)
     for name in ("leader", "child"):
         pid = int(Path(name).read_text())
-        wait_for(lambda pid=pid: has_ended(pid))
+        wait_until(lambda pid=pid: has_ended(pid))
 
 
 def test_a_second_interrupt_ends_the_group_at_once():
@@ -369,7 +363,7 @@ def test_a_second_interrupt_ends_the_group_at_once():
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert len(calls) == 2
-    wait_for(lambda: has_ended(int(Path("child").read_text())))
+    wait_until(lambda: has_ended(int(Path("child").read_text())))
 
 
 def test_output_goes_on_to_the_log_as_it_is(capfd):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import optuna
@@ -12,6 +11,7 @@ import psutil
 import pytest
 
 from orchestrator.cli.main import main
+from tests.orchestrator.waiting import wait_until
 
 TRIALS = ("--draw", "none", "--quiet", "--json")
 SPACE = "x = {low = 0.0, high = 1.0}\nkind = ['a b', 'c']\n"
@@ -45,20 +45,12 @@ def study(place, name: str, run: str = "run-001") -> optuna.Study:
     return optuna.load_study(study_name=name, storage=url)
 
 
-def wait_for(condition, timeout_s: float = 240.0):
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-    return found
-
-
 def is_running(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def pid_in(path: Path) -> int:
-    return int(wait_for(lambda: path.exists() and path.read_text().strip()))
+    return int(wait_until(lambda: path.exists() and path.read_text().strip()))
 
 
 def is_marked(place) -> bool:
@@ -89,10 +81,10 @@ def test_the_same_command_finishes_a_run_and_another_space_is_another_run(place)
     args = ("run", "-n", 3, "--space", "space.toml", *TRIALS, "--", "./held.sh", "{x}")
     process = place.start(*args)
     at_work = pid_in(place.cwd / "at-2")
-    wait_for(lambda: is_marked(place))
+    wait_until(lambda: is_marked(place))
     process.kill()
     process.communicate()
-    wait_for(lambda: not is_running(at_work))
+    wait_until(lambda: not is_running(at_work))
     assert [trial.state.name for trial in study(place, "held").trials] == ["COMPLETE"] * 2 + ["RUNNING"]
     (place.cwd / "go").touch()
     done = place(*args)
@@ -112,10 +104,10 @@ def test_a_trial_whose_worker_died_is_tried_again_from_its_checkpoint(place):
     words = ("--", "./held.sh", "{x}")
     process = place.start("run", "--space", "space.toml", "-n", 3, *TRIALS, *words)
     command = psutil.Process(pid_in(place.cwd / "at-2"))
-    wait_for(lambda: is_marked(place))
+    wait_until(lambda: is_marked(place))
     command.parent().send_signal(signal.SIGKILL)
-    wait_for(lambda: len((place.cwd / "attempts-2").read_text().splitlines()) == 2)
-    wait_for(lambda: not is_running(command.pid))
+    wait_until(lambda: len((place.cwd / "attempts-2").read_text().splitlines()) == 2)
+    wait_until(lambda: not is_running(command.pid))
     (place.cwd / "go").touch()
     _, err = process.communicate(timeout=240)
     assert process.returncode == 0, err

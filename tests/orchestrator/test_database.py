@@ -28,6 +28,7 @@ from orchestrator.sql.turns import Turn
 from orchestrator.sql.waiting import Pace
 from orchestrator.storage.study_storage import open_storage
 from tests.conftest import MariaDB
+from tests.orchestrator.waiting import wait_until
 
 
 @pytest.fixture
@@ -63,13 +64,6 @@ def forked(action) -> int | None:
     child.kill()  # if it still waits for its turn
     child.join()
     return code
-
-
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_process_has_one_connection_whatever_its_threads_do(mariadb, url):

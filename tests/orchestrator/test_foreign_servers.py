@@ -8,7 +8,8 @@ import optuna
 import pytest
 
 from orchestrator.errors import StorageError
-from orchestrator.sql.opening import open_database, study_names
+from orchestrator.sql.asking import study_names
+from orchestrator.sql.opening import open_database
 from orchestrator.storage_url import checked
 from tests.conftest import MariaDB
 

@@ -8,7 +8,6 @@ import os
 import pty
 import shlex
 import subprocess
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +24,7 @@ from orchestrator.sql import schema
 from orchestrator.sql.opening import open_database
 from orchestrator.storage import study_rows
 from orchestrator.storage.deletion import delete_in_batches
+from tests.orchestrator.waiting import wait_until
 
 
 def plain(url: str) -> optuna.storages.RDBStorage:
@@ -47,13 +47,6 @@ def make_study(url: str, name: str, n_trials: int = 3, age: timedelta = timedelt
             sa.update(schema.trials).where(mine).values(datetime_start=moment, datetime_complete=moment)
         )
     return study
-
-
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def names(url: str) -> list[str]:

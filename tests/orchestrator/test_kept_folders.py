@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.storage.trial_writer import TrialWriter
 from orchestrator.trial_folder import FOLDER, folder_name
 from tests.mpi import environment, needs_open_mpi, open_mpi
+from tests.orchestrator.waiting import wait_until
 
 WRITES = """
 import optuna
@@ -55,13 +55,6 @@ HOLDS = """    import time
         while not Path("go").exists():
             time.sleep(0.02)
 """
-
-
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @dataclass

@@ -6,10 +6,11 @@ import json
 import socket
 import stat
 import subprocess
-import time
 
 import optuna
 import psutil
+
+from tests.orchestrator.waiting import wait_until
 
 ONE = ("--draw", "none", "--json", "--oversubscribe")
 
@@ -25,14 +26,6 @@ def finish(process: subprocess.Popen[str]) -> str:
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     return out
-
-
-def wait_until(condition, processes=()) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert all(process.poll() is None for process in processes)
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def is_running(process: psutil.Process) -> bool:
@@ -64,7 +57,7 @@ def test_ranks_that_have_lost_rank_0_say_so_and_the_same_command_goes_on(cli):
 
     def all_at_work() -> list[subprocess.Popen[str]]:
         ranks = [start_rank(cli, index, 3, *words) for index in range(3)]
-        wait_until(lambda: all(file.exists() for file in held), ranks)
+        wait_until(lambda: all(file.exists() for file in held), *ranks)
         return ranks
 
     lender, *others = all_at_work()

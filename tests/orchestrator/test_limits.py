@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import time
-from pathlib import Path
 
 import optuna
 import psutil
 import pytest
+
+from tests.orchestrator.waiting import wait_until
 
 TRIALS = """
 import os, resource, signal, subprocess, sys, time
@@ -233,18 +234,10 @@ def start_and_stop(jobs, number: int):
         (jobs.cwd / file).unlink(missing_ok=True)
     words = ("-n", 3, "--grace", 1, "--draw", "none", "--json", "--run-dir", "run")
     process = jobs.start("run", "trials.py:waits", *words)
-    wait_for(jobs.cwd / "began-0", process)
+    wait_until((jobs.cwd / "began-0").exists, process)
     process.send_signal(number)
-    wait_for(jobs.cwd / "heard-0", process)
+    wait_until((jobs.cwd / "heard-0").exists, process)
     return process
-
-
-def wait_for(path: Path, process) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def is_gone(pid: int) -> bool:
@@ -321,11 +314,11 @@ def test_a_trial_that_catches_its_end_may_return_and_no_other_begins_in_its_proc
 def test_a_run_whose_time_is_over_and_whose_trial_goes_on_is_stopped_by_a_signal(jobs):
     words = ("-n", 3, "--timeout", 1, "--grace", 1, "--draw", "none", "--json", "--run-dir", "run")
     process = jobs.start("run", "trials.py:waits", *words)
-    wait_for(jobs.cwd / "began-0", process)
+    wait_until((jobs.cwd / "began-0").exists, process)
     time.sleep(2.0)
     assert not (jobs.cwd / "heard-0").exists()  # its time is its own
     process.send_signal(signal.SIGTERM)
-    wait_for(jobs.cwd / "heard-0", process)
+    wait_until((jobs.cwd / "heard-0").exists, process)
     out, err = process.communicate(timeout=240)
     assert json.loads(out)["counts"] == {"WAITING": 1}, err
 
@@ -451,7 +444,7 @@ def test_memory_that_processes_share_counts_once(odd):
 def test_trials_of_a_run_that_died_here_wait_for_a_new_run(jobs):
     storage = ("--storage", f"sqlite:///{jobs.cwd}/s.db", "--study-name", "s")
     process = jobs.start("run", "trials.py:waits", "-n", 3, "--draw", "none", *storage)
-    wait_for(jobs.cwd / "began-0", process)
+    wait_until((jobs.cwd / "began-0").exists, process)
     process.kill()
     process.wait()
     words = ("-n", 2, "--draw", "none", "--json", "--resume", "--run-dir", "another")

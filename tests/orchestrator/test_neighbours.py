@@ -6,12 +6,13 @@ import io
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
 import optuna
 from optuna.trial import TrialState
+
+from tests.orchestrator.waiting import wait_until
 
 
 def optuna_says(*words: object) -> object:
@@ -44,11 +45,7 @@ class Dashboard:
 def test_optunas_command_line_and_dashboard_work_on_the_study_of_a_run(cli, storage_url):
     study = ("--storage", storage_url, "--study-name", "s")
     process = cli.start("run", "job.py:held", "-n", 2, *study, "--draw", "none", "--json")
-    deadline = time.monotonic() + 240
-    while not (cli.cwd / "began-0").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until((cli.cwd / "began-0").exists, process)
 
     dashboard = Dashboard(storage_url)
     code, seen = dashboard("GET", "/api/studies/1")

@@ -12,8 +12,9 @@ from orchestrator.launch import require_shared_storage
 from orchestrator.spec import RunSpec
 from orchestrator.sql import network_fs
 from orchestrator.sql.advice import warnings_about, warnings_about_file
+from orchestrator.sql.asking import study_names
 from orchestrator.sql.network_fs import file_system, network_file_system
-from orchestrator.sql.opening import open_database, study_names
+from orchestrator.sql.opening import open_database
 from tests.orchestrator.conftest import CommandLine
 
 MOUNTS = """\

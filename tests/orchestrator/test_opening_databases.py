@@ -96,7 +96,7 @@ def test_tables_of_an_earlier_version_get_the_columns_that_came_since(cli, stora
 def test_the_version_of_optunas_tables_that_is_known_without_optuna_is_the_one_that_it_makes():
     from optuna.storages import RDBStorage
 
-    from orchestrator.sql.opening import SCHEMA
+    from orchestrator.sql.tables import SCHEMA
 
     assert RDBStorage("sqlite://").get_head_version() == SCHEMA
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-import time
 
 import optuna
 import psutil
 import pytest
 
 from tests.conftest import MariaDB
+from tests.orchestrator.waiting import wait_until
 
 REPORTS = """
 import time
@@ -41,14 +41,6 @@ def reporting(cli):
     return cli
 
 
-def wait(condition, process) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def steps(cli) -> int:
     return len(list(cli.cwd.glob("step-*")))
 
@@ -57,12 +49,12 @@ def test_a_trial_outlives_more_restarts_of_its_database_than_it_has_retries(repo
     url = server.create_database()
     words = ("run", "reports.py", "-n", 1, "--storage", url, "--study-name", "s", "--draw", "none", "--json")
     process = reporting.start(*words, "--max-retries", 0)
-    wait(lambda: steps(reporting) > 2, process)
+    wait_until(lambda: steps(reporting) > 2, process)
     for _ in range(3):
         server.kill()
         server.start()
         before = steps(reporting)
-        wait(lambda before=before: steps(reporting) > before + 2, process)
+        wait_until(lambda before=before: steps(reporting) > before + 2, process)
     (reporting.cwd / "enough").touch()
     _, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
@@ -75,7 +67,7 @@ def test_stopping_at_once_does_not_wait_for_a_database_that_is_away(reporting, s
     url = server.create_database()
     words = ("run", "reports.py", "-n", 4, "--storage", url, "--study-name", "s", "--draw", "none")
     process = reporting.start(*words)
-    wait(lambda: steps(reporting) > 2, process)
+    wait_until(lambda: steps(reporting) > 2, process)
     children = psutil.Process(process.pid).children(recursive=True)
     server.kill()
     process.send_signal(signal.SIGINT)

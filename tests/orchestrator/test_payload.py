@@ -28,6 +28,7 @@ from orchestrator.paths import RunPaths
 from orchestrator.payload import ArrayFolder, dump, load, pickling, place_of_arrays
 from orchestrator.payload import folder as folder_module
 from orchestrator.scratch import place as place_module
+from tests.orchestrator.waiting import wait_until
 
 MIB = 2**20
 
@@ -645,7 +646,7 @@ if __name__ == "__main__":
 """
 
 
-def started(wait_until, n: int, **env: str) -> subprocess.Popen[str]:
+def started(n: int, **env: str) -> subprocess.Popen[str]:
     """The script, begun; as many workers of it are at work."""
     Path("job.py").write_text(SCRIPT)
     script = subprocess.Popen(
@@ -659,20 +660,13 @@ def started(wait_until, n: int, **env: str) -> subprocess.Popen[str]:
     return script
 
 
-def wait(condition) -> None:
-    import time
-
-    while not condition():
-        time.sleep(0.02)
-
-
 def test_the_same_script_goes_on_after_its_agent_was_killed_and_leaves_no_array():
-    script = started(wait, 2)
+    script = started(2)
     script.kill()
     script.communicate()
     assert len(list(Path().rglob("*.array"))) == 1
     Path("go").touch()
-    out, err = started(wait, 0).communicate(timeout=120)
+    out, err = started(0).communicate(timeout=120)
     assert out.strip() == "{'COMPLETE': 6}", err
     assert len(list(Path("nano-hpo-runs").glob("*/run-*"))) == 1
     assert arrays_left() == []
@@ -683,7 +677,7 @@ def test_ranks_of_a_node_write_an_array_once_and_the_last_one_removes_it():
         names = {"RANK": index, "SIZE": 2, "LOCAL_RANK": index, "LOCAL_SIZE": 2}
         return {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in names.items()}
 
-    scripts = [started(wait, 2, **rank(0)), started(wait, 4, **rank(1))]
+    scripts = [started(2, **rank(0)), started(4, **rank(1))]
     assert len(list(Path().rglob("*.array"))) == 1
     Path("go").touch()
     results = [script.communicate(timeout=120) for script in scripts]

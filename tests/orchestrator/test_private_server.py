@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -39,8 +39,10 @@ from orchestrator.server.settings import buffer_pool_mib
 from orchestrator.server.status import read_status
 from orchestrator.server.usable import usable_url
 from tests.orchestrator.conftest import CommandLine, Finished
+from tests.orchestrator.waiting import wait_until
 
 MySQLdb = pytest.importorskip("MySQLdb", reason="MariaDB: no driver")
+
 pytestmark = pytest.mark.skipif(
     shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin") is None,
     reason="MariaDB is not installed",
@@ -91,7 +93,7 @@ def end(pid: int, start_s: float) -> None:
         found = psutil.Process(pid)
         if abs(found.create_time() - start_s) < 2:
             found.kill()
-            wait(lambda: not is_running(found))
+            wait_until(lambda: not is_running(found))
     except psutil.NoSuchProcess:
         pass
 
@@ -143,13 +145,6 @@ def count_trials(url: str) -> int:
     return int(count)
 
 
-def wait(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 # Starting and stopping
 
 
@@ -171,7 +166,7 @@ def test_a_killed_server_starts_again_with_its_data(db):
     url = db.url("d")
     assert add_row(url) == 1
     server.kill()
-    wait(lambda: not is_running(server))
+    wait_until(lambda: not is_running(server))
     assert not db.status("d")["running"]
     assert db.started("d").pid != server.pid
     assert db.url("d") == url
@@ -699,7 +694,7 @@ def test_a_run_has_a_server_of_its_own_while_it_lasts(db):
 def test_a_run_that_was_interrupted_is_finished_by_the_same_command(db):
     words = ("run", "job.py:held", "-n", 3, "--study-name", "s", "--grace", 0, *AUTO)
     run = db.cli.start(*words)
-    wait((db.cli.cwd / "began-0").exists)
+    wait_until((db.cli.cwd / "began-0").exists)
     run.send_signal(signal.SIGINT)
     said = run.communicate(timeout=240)[1]
     assert run.returncode == 130, said
@@ -713,7 +708,7 @@ def test_a_run_that_was_interrupted_is_finished_by_the_same_command(db):
 
 def test_the_last_run_that_leaves_stops_the_server_that_runs_share(db):
     held = db.cli.start("run", "job.py:held", "-n", 1, "--study-name", "held", *AUTO)
-    wait((db.cli.cwd / "began-0").exists)
+    wait_until((db.cli.cwd / "began-0").exists)
     quick = db.cli("run", "job.py:empty", "-n", 2, "--study-name", "quick", *AUTO)
     assert quick.code == 0, quick.err
     assert "is left to others that use it" in quick.err
@@ -726,7 +721,7 @@ def test_the_last_run_that_leaves_stops_the_server_that_runs_share(db):
 def test_a_server_stays_while_somebody_is_connected_or_when_somebody_has_started_it(db):
     folder = "nano-hpo-runs/mysql"
     held = db.cli.start("run", "job.py:held", "-n", 1, "--study-name", "held", *AUTO)
-    wait((db.cli.cwd / "began-0").exists)
+    wait_until((db.cli.cwd / "began-0").exists)
     engine = sa.create_engine(db.url(folder))
     with engine.connect():
         (db.cli.cwd / "go").touch()

@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import optuna
 import pytest
 
 from tests.mpi import environment, fake_rsh, hydra, mpich_environment, needs_mpich, needs_open_mpi, open_mpi
+from tests.orchestrator.waiting import wait_until
 
 
 def run(
@@ -103,11 +103,7 @@ def test_a_rank_that_is_lost_before_it_reported_is_named(cli):
     cli.env["HELD"] = "0:go"
     words = ("run", "job.py:held", "-n", 4, "--oversubscribe", "--draw", "none", "--json")
     first, second = [start_rank(cli, index, *words) for index in range(2)]
-    deadline = time.monotonic() + 240
-    while len(list(cli.cwd.glob("began-*"))) < 2:  # each is at a trial
-        assert first.poll() is second.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: len(list(cli.cwd.glob("began-*"))) >= 2, first, second)  # each is at a trial
     second.kill()
     second.wait()
     (cli.cwd / "go").touch()

@@ -38,9 +38,9 @@ from orchestrator.relay.values import decoded, encoded
 from orchestrator.relay.wire import LinkLost, Wire
 from orchestrator.server.address import Tcp
 from orchestrator.spec import RunSpec
-from orchestrator.sql.advice import require_server
+from orchestrator.sql.advice import collation_trap, require_server
 from orchestrator.sql.failures import Trouble, is_passing, trouble
-from orchestrator.sql.opening import collation_trap, open_database, rejoin_database
+from orchestrator.sql.opening import open_database, rejoin_database
 from orchestrator.sql.patience import Patience
 from orchestrator.storage.attempts import AttemptTable, Result, Seat
 from orchestrator.storage.claims import Claims
@@ -49,6 +49,7 @@ from orchestrator.storage.study_storage import StudyStorage
 from orchestrator.storage.trial_writer import TrialWriter
 from orchestrator.storage_url import checked, masked, relay_file, relay_url, sqlite_path
 from tests.conftest import MariaDB
+from tests.orchestrator.waiting import wait_until
 
 LENDS = """
 import sys
@@ -147,13 +148,6 @@ def joined(url: str, patience_s: float = 60.0):
 def first_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
-
-
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def run_of(url: str, n_trials: int) -> int:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
@@ -16,19 +15,10 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
+from tests.orchestrator.waiting import wait_until
+
 TRIALS = ("--draw", "none", "--quiet", "--json")
 TWO = ("-p", 2, "--oversubscribe")  # two workers also on a machine of one core
-
-
-def wait_for(condition, what: str, timeout_s: float = 240.0):
-    """The condition's first true value; fails when it stays false."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    pytest.fail(f"waited {timeout_s} s for {what}")
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
@@ -54,7 +44,7 @@ def has_ended(process: psutil.Process) -> bool:
 def wait_for_trials(cli, *numbers: int) -> None:
     """Until each of these trials has reported and is held."""
     for number in numbers:
-        wait_for((cli.cwd / f"began-{number}").exists, f"trial {number}")
+        wait_until((cli.cwd / f"began-{number}").exists, what=f"trial {number}")
 
 
 def states(url: str, name: str) -> dict[str, int]:
@@ -128,12 +118,12 @@ def victims(cli, process, number: int) -> list[psutil.Process]:
 def kill(find) -> None:
     """Kill the first process found; another when that has just ended by itself."""
     while True:
-        victim = wait_for(find, "a worker to kill")[0]
+        victim = wait_until(find, what="a worker to kill")[0]
         try:
             victim.kill()
         except psutil.NoSuchProcess:
             continue
-        wait_for(lambda victim=victim: has_ended(victim), "its end")
+        wait_until(lambda victim=victim: has_ended(victim), what="its end")
         return
 
 
@@ -165,7 +155,7 @@ def test_a_killed_run_is_finished_by_the_same_command(cli):
     workers = workers_of(process.pid)
     process.kill()
     process.communicate()
-    wait_for(lambda: all(map(has_ended, workers)), "its workers to die too")
+    wait_until(lambda: all(map(has_ended, workers)), what="its workers to die too")
     url = embedded(cli, study="job-held")
     assert (len(workers), states(url, "job-held")) == (2, {"RUNNING": 2, "COMPLETE": 3})
     (cli.cwd / "go").touch()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import time
 
 import optuna
 import pytest
@@ -21,14 +20,7 @@ from orchestrator.errors import BudgetSpent
 from orchestrator.storage.attempts import CAUSE, Loss, StaleAttempt
 from orchestrator.storage.run_storage import RunStorage
 from orchestrator.storage.study_storage import StudyStorage
-
-
-def until(condition, process) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+from tests.orchestrator.waiting import wait_until
 
 
 class Heard:
@@ -326,9 +318,9 @@ def holds(trial):
 def test_parameters_of_a_trial_that_reports_nothing_are_seen_by_others_while_it_runs(cli):
     (cli.cwd / "holding.py").write_text(HOLDING)
     running = cli.start("run", "holding.py:holds", "-n", 1, "--draw", "none", *STORED)
-    until(lambda: list(cli.cwd.glob("at-0-*")), running)
+    wait_until(lambda: list(cli.cwd.glob("at-0-*")), running)
     study = optuna.load_study(study_name="s", storage=f"sqlite:///{cli.cwd / 's.db'}")
-    until(lambda: set(study.trials[0].params) == {"x", "k"}, running)
+    wait_until(lambda: set(study.trials[0].params) == {"x", "k"}, running)
     assert study.trials[0].state is TrialState.RUNNING
     (cli.cwd / "go").touch()
     assert running.wait(120) == 0
@@ -339,10 +331,10 @@ def test_parameters_of_a_worker_that_is_killed_at_once_are_those_of_the_next_att
         HOLDING.replace("while", 'Path(f"x-{os.getpid()}").write_text(repr(trial.params))\n    while')
     )
     running = cli.start("run", "holding.py:holds", "-n", 1, "--draw", "none", "--sampler", "random")
-    until(lambda: list(cli.cwd.glob("x-*")), running)
+    wait_until(lambda: list(cli.cwd.glob("x-*")), running)
     (first,) = cli.cwd.glob("x-*")
     os.kill(int(first.name.partition("-")[2]), signal.SIGKILL)
-    until(lambda: len(list(cli.cwd.glob("x-*"))) == 2, running)
+    wait_until(lambda: len(list(cli.cwd.glob("x-*"))) == 2, running)
     (cli.cwd / "go").touch()
     assert running.wait(120) == 0
     assert len({path.read_text() for path in cli.cwd.glob("x-*")}) == 1

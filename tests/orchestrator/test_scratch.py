@@ -11,7 +11,6 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from orchestrator.scratch.keeper import Keeper
 from orchestrator.scratch.marker import Marker
 from orchestrator.scratch.place import scratch_parent
 from tests.orchestrator.conftest import CommandLine
+from tests.orchestrator.waiting import wait_until
 
 ONE = ("--draw", "none", "--json")
 OTHER_HOST = {"host": "far-away", "boot_id": "b", "pid": 1, "start_s": 1.0}
@@ -48,14 +48,6 @@ def n_ended(file: Path) -> int:
         assert c.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         ended = "SELECT COUNT(*) FROM trials WHERE state NOT IN ('RUNNING', 'WAITING')"
         return int(c.execute(ended).fetchone()[0])
-
-
-def wait_until(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None, process.communicate()
-        time.sleep(0.02)
 
 
 def kill_all(process: subprocess.Popen[str]) -> None:

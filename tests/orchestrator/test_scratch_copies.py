@@ -17,6 +17,7 @@ from orchestrator.scratch.copies import Copier, copy_sqlite
 from orchestrator.scratch.restoring import kept_in, newest, restore
 from orchestrator.sql.opening import open_database
 from orchestrator.storage.runs import RunTable
+from tests.orchestrator.waiting import wait_until
 
 
 def make(file, n=0):
@@ -38,13 +39,6 @@ def set_to(file, n):
     with closing(sqlite3.connect(file)) as c:
         c.execute("UPDATE t SET a = ?, b = ?", (n, -n))
         c.commit()
-
-
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_copy_is_of_one_moment_whoever_writes_meanwhile(tmp_path):

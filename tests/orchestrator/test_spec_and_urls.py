@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.errors import SpecError, StorageError
 from orchestrator.spec import RunSpec, default_study_name
-from orchestrator.sql.opening import open_database, study_names
+from orchestrator.sql.asking import study_names
+from orchestrator.sql.opening import open_database
 from orchestrator.storage_url import automatic_folder, checked, masked, scrubbed, sqlite_path, sqlite_url
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from orchestrator.study_file.reading import ONE_LAUNCH, read_study_file
 from orchestrator.study_file.rendering import EXAMPLES, Draft, rendered, shown_path
 from orchestrator.study_file.setting import NUMBERS_TOO
 from orchestrator.study_file.text import toml_text
+from tests.orchestrator.waiting import wait_until
 
 SETTINGS = {setting.name: setting for setting in parse(["run", "job.py"]).settings}
 IN_FILE = [name for name in SETTINGS if name not in ONE_LAUNCH]
@@ -338,10 +338,7 @@ def test_a_run_of_a_file_that_was_cut_off_is_finished_by_the_same_command(cli) -
     (cli.cwd / "study.toml").write_text('objective = "job.py:held"\nn_trials = 3\ndraw = "none"\n')
     cli.env["HELD"] = "1:go"
     process = cli.start("run", "study.toml", "--quiet")
-    deadline = time.monotonic() + 240
-    while not (cli.cwd / "began-1").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until((cli.cwd / "began-1").exists, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     (cli.cwd / "go").touch()

@@ -33,8 +33,9 @@ from orchestrator.carry.reading import StudySource
 from orchestrator.carry.writing import land_study
 from orchestrator.errors import StorageError, StudyError
 from orchestrator.sql import schema
+from orchestrator.sql.asking import study_names
 from orchestrator.sql.database import Database
-from orchestrator.sql.opening import open_database, study_names
+from orchestrator.sql.opening import open_database
 from orchestrator.storage.attempts import AttemptTable
 from orchestrator.storage.runs import RunTable
 from orchestrator.storage.study_storage import StudyStorage

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from orchestrator.errors import StorageError
-from orchestrator.sql import opening
+from orchestrator.sql import asking
 
 DRIVERS = ("mysql", "mysql+pymysql")
 HERE = socket.gethostname()
@@ -55,7 +55,7 @@ def full_port() -> Iterator[int]:
 
 def refusal(url: str) -> str:
     with pytest.raises(StorageError) as caught:
-        opening.study_names(url)
+        asking.study_names(url)
     assert caught.value.is_passing
     text = str(caught.value)
     assert "s3cret" not in text
@@ -110,9 +110,9 @@ def test_ranks_hear_of_the_proxy_where_rank_0_may_be_one(
 
 def test_a_server_that_refuses_the_account_was_reached(mariadb) -> None:
     with pytest.raises(StorageError, match="See user, password"):
-        opening.study_names(mariadb.url("d").replace("root@", "nobody:s3cret@"))
+        asking.study_names(mariadb.url("d").replace("root@", "nobody:s3cret@"))
     with pytest.raises(StorageError) as caught:
-        opening.study_names(f"mysql://root@localhost/d?unix_socket={mariadb.folder}/none.sock")
+        asking.study_names(f"mysql://root@localhost/d?unix_socket={mariadb.folder}/none.sock")
     assert "gets no" not in str(caught.value)
 
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import psutil
 import pytest
 
+T = TypeVar("T")
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 240.0) -> None:
-    """Return once the condition is true; the test fails when it stays false."""
+
+def wait_until(
+    condition: Callable[[], T], *processes: subprocess.Popen[Any], what: str = "", timeout_s: float = 240.0
+) -> T:
+    """The condition's first true value.
+
+    The test fails when it stays false (``what`` is said then), and at once when one of ``processes`` ends
+    before.
+    """
     deadline = time.monotonic() + timeout_s
-    while not condition():
+    while True:
+        ended = [process for process in processes if process.poll() is not None]
+        if found := condition():
+            return found
+        for process in ended:
+            pytest.fail(f"it ended with {process.returncode} before: {process.communicate()}")
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {timeout_s:g} s in vain")
+            pytest.fail(f"waited {timeout_s:g} s in vain{what and ': '}{what}")
         time.sleep(0.02)
 
 

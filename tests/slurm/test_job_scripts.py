@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from launchers import JobScript, JobScriptError
-from launchers.job_script import KINDS, file_name, render
+from launchers.job_rendering import render
+from launchers.job_script import KINDS, file_name
 
 SCRIPTS = Path(__file__).parents[2] / "slurm"
 WORDS = ("my train.py:objective", "--study-name", "it's #1; really", "--n-trials", "4")

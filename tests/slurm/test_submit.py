@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from launchers import JobState, SlurmError, read_job_states
-from launchers.job_script import KINDS, JobScript, file_name, render
+from launchers.job_rendering import render
+from launchers.job_script import KINDS, JobScript, file_name
 from orchestrator.cli import main
 from orchestrator.cli.jobs import _JSON_HELP
 from orchestrator.errors import SpecError

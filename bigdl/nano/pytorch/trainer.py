@@ -151,6 +151,7 @@ class Trainer(pl.Trainer):  # type: ignore[misc]
 
     @cached_property
     def _searcher(self) -> HPOSearcher:
+        # With it comes all that reads and writes studies, which a trainer that only fits never needs.
         from bigdl.nano.automl.pytorch.searcher import HPOSearcher
 
         return HPOSearcher(self)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bigdl.nano.automl.pytorch.searching import LightningSearched, Request, search
 from bigdl.nano.automl.search.searched import BEST, cause_of_failures
+from bigdl.nano.pytorch.recipe import TrainerRecipe
 
 if TYPE_CHECKING:
     import optuna
 
-    from bigdl.nano.pytorch.trainer import Trainer
     from orchestrator import Summary
+
+
+class MadeByRecipe(Protocol):
+    """A trainer of which there can be more: a ``bigdl.nano.pytorch.Trainer``."""
+
+    @property
+    def recipe(self) -> TrainerRecipe:
+        """How trainers like this one are made."""
 
 
 class HPOSearcher:
@@ -22,7 +30,7 @@ class HPOSearcher:
     ``end_search`` are those of a searcher, which their docstrings describe.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: MadeByRecipe) -> None:
         if not hasattr(trainer, "recipe"):
             raise TypeError(
                 f"HPOSearcher works with a Trainer of bigdl.nano.pytorch, not of {type(trainer).__module__}."
