@@ -101,7 +101,8 @@ class SlotRecord:
     problems: tuple[str, ...]  # plan and reality differ: one line each
     n_trials: int  # finished attempts
     n_lost: int  # attempts that died with their worker or were released
-    busy_s: float  # inside objectives of finished attempts, less what they waited for the database
+    busy_s: float  # inside objectives of finished attempts, less what they waited for the database;
+    # while its agent is at work, of running ones as well
     alive_s: float  # from the start of the slot's first worker to the end of its last
     job: str | None = None  # of Slurm, in which it was
     got_memory_mib: Mapping[str, float] = field(default_factory=dict)  # private memory by NUMA node, a part
