@@ -73,7 +73,7 @@ def _best(study: Study, trials: Sequence[FrozenTrial]) -> tuple[FrozenTrial, ...
 def _covered_s(attempts: Sequence[AttemptRecord]) -> float:
     """The seconds during which at least one attempt was on: the length of the union of them all."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    spans = sorted((a.start, a.end or now) for a in attempts)
+    spans = sorted((a.start, a.known_until or now) for a in attempts)
     covered, until = 0.0, datetime.min
     for start, end in spans:
         covered += max(0.0, (end - max(start, until)).total_seconds())

@@ -54,7 +54,7 @@ def _result(summary: Summary) -> dict[str, Any]:
         "counts": {state_word(state): found for state, found in summary.counts.items()},
         "wall_s": summary.wall_s or None,
         "trial_time": _trial_time(summary),
-        "speedup": summary.trial_s / summary.wall_s if summary.wall_s > 0 else None,
+        "speedup": summary.trial_s / summary.wall_s if summary.wall_s > 0 and summary.trial_s > 0 else None,
         "n_best": len(summary.best_trials),
     }
 

@@ -11,11 +11,13 @@ from orchestrator.sql.database import Database
 from orchestrator.sql.schema import agents, attempts, trials
 from orchestrator.storage.runs import utc
 
+_OF_AGENT = (agents.c.rank, agents.c.host, agents.c.job, agents.c.heartbeat_s)
+
 
 def attempts_of(database: Database, study_id: int) -> tuple[AttemptRecord, ...]:
     """All attempts at the trials of a study, in order of their start."""
     query = (
-        sa.select(attempts, trials.c.number, agents.c.rank, agents.c.host, agents.c.job)
+        sa.select(attempts, trials.c.number, *_OF_AGENT)
         .join(trials, trials.c.trial_id == attempts.c.trial_id)
         .join(agents, agents.c.agent_id == attempts.c.agent_id)
         .where(trials.c.study_id == study_id)
@@ -46,4 +48,5 @@ def _attempt(row: sa.Row[Any]) -> AttemptRecord:
         detail=row.detail or "",
         cpu_s=row.cpu_s,
         job=row.job,
+        heard=utc(row.heartbeat_s) if row.heartbeat_s else None,  # one that was imported has none
     )

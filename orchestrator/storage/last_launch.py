@@ -105,10 +105,7 @@ def _unreported(
     promised = {slot.slot: slot for slot in told}
     for index in sorted({*promised, *(attempt.slot for attempt in mine)}):
         done = [attempt for attempt in mine if attempt.slot == index]
-        slot = promised.get(index) or _of_attempt(done[0])
-        problems = (*slot.problems, *(("its agent was lost before it reported",) if is_lost else ()))
-        lost = [a for a in done if a.objective_s is None and (a.end is not None or is_lost)]
-        yield replace(_busy(slot, done, agent, is_lost), problems=problems, n_lost=len(lost))
+        yield _used(promised.get(index) or _of_attempt(done[0]), done, agent, is_lost)
 
 
 def _seat(attempt: AttemptRecord) -> tuple[str, int, str | None]:
@@ -135,18 +132,20 @@ def _of_attempt(attempt: AttemptRecord) -> SlotRecord:
     )
 
 
-def _busy(slot: SlotRecord, done: Sequence[AttemptRecord], agent: StoredAgent, is_lost: bool) -> SlotRecord:
+def _used(slot: SlotRecord, done: Sequence[AttemptRecord], agent: StoredAgent, is_lost: bool) -> SlotRecord:
     """The slot with what it did between the first and the last sign of its agent; the rest is not known."""
     until = max([utc(agent.last_s), *(a.end for a in done if a.end is not None)])
+    lost = [a for a in done if a.objective_s is None and (a.end is not None or is_lost)]
     running = [a for a in done if a.end is None and not is_lost]
     return replace(
         slot,
         n_trials=sum(a.objective_s is not None for a in done),
+        n_lost=len(lost),
         busy_s=sum(a.objective_s or 0.0 for a in done) + sum(_seconds(a.start, until) for a in running),
         alive_s=_seconds(utc(agent.start_s), until),
         starting_s=None,
         waited_s=None,
-        lost_s=None,
+        lost_s=sum(_seconds(a.start, a.end or until) for a in lost),
     )
 
 

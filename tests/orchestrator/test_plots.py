@@ -275,6 +275,13 @@ def test_an_attempt_without_an_end_is_drawn_as_running() -> None:
     assert {trace.name for trace in figure.data} == {"complete", "running"}
 
 
+def test_a_running_attempt_is_drawn_to_the_last_sign_of_its_agent() -> None:
+    running = attempt(0, end=None, cause=None, objective_s=None, heard=START + timedelta(seconds=20))
+    figure = figures(summarized(study_of(parabola, 2), (running, attempt(1))))["timeline"]
+    (bar,) = next(trace for trace in figure.data if trace.name == "running").x
+    assert bar == 20_000
+
+
 def test_durations_sum_attempts_and_keep_the_commonest_machine_alone() -> None:
     trials = study_of(parabola, 5).trials
     tries = [attempt(0), attempt(0, objective_s=2.0), attempt(1), attempt(2, slot_width=8)]
