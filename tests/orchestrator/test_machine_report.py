@@ -190,8 +190,10 @@ def launch_here(folder: Path) -> Launch:
 
 def wait_until(condition: Callable[[], bool], has_ended: Callable[[], int | None]) -> None:
     """Look again and again, as long as the run is there."""
+    deadline = time.monotonic() + 240
     while not condition():
         assert has_ended() is None
+        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
