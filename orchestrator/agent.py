@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import DBAPIError
 
-from launchers import SpawnError
 from orchestrator.account import Account
 from orchestrator.causes import Cause, Verdict
 from orchestrator.channel import Message
@@ -30,6 +28,7 @@ from orchestrator.limits import Limits
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.post_mortem import OomWatch
 from orchestrator.progress import View
+from orchestrator.refill import Refill
 from orchestrator.run_handle import RunHandle
 from orchestrator.settlement import Settlement
 from orchestrator.slot_worker import SlotWorker
@@ -42,8 +41,6 @@ from orchestrator.walltime import Walltime
 from orchestrator.work_left import LOOK_S, WorkLeft
 
 _TICK_S = 0.25
-_MAX_DEATHS = 8  # of the workers of one slot in a row, with no trial finished between
-_MAX_LOADS = 2  # deaths of a worker that loads the objective before the run begins
 _CATCH_S = 5.0  # between the signal that Python code can catch and the one that nothing can
 
 
@@ -60,7 +57,6 @@ class Agent:
     ) -> None:
         self._launch = launch
         self._spec = launch.spec
-        self._objective = order.objective
         self._host = this_process().host
         self._view = view
         self._stops = stops
@@ -68,6 +64,7 @@ class Agent:
         self._workers_url = ""  # of the database, as the workers reach it: once there is a run
         self._crew = Crew(launch.share.slots, launch.spec.choices.binding, launch.log_of, order, stops)
         self._workers = self._crew.workers
+        self._refill = Refill(self._crew, order.objective, self._note_once)
         self._run: RunHandle | None = None
         self._limits = Limits.of(launch.spec)
         self._walltime = Walltime(launch.spec, os.environ)
@@ -115,7 +112,7 @@ class Agent:
             self._wait(_TICK_S)
             self._view.refresh(self._snapshot())
             if not self._crew.is_running:
-                self._restart_or_give_up()
+                self._refill.load_again()
 
     def _join(self, run: RunHandle) -> None:
         self._run = run
@@ -156,8 +153,7 @@ class Agent:
             self._contact.beat()
             self._contact.keep_params()
             self._look_after_folders(self._contact)
-            if self._stopping.ending is None:
-                self._restart_or_give_up()
+            self._go_on_or_give_up()
             self._view.refresh(self._snapshot())
 
     def _look_after_folders(self, contact: Contact) -> None:
@@ -257,31 +253,11 @@ class Agent:
             self._settlement.settle(worker, returncode, is_ending=self._stopping.ending is not None)
             self._stop_if_all_fail_alike()
 
-    def _restart_or_give_up(self) -> None:
-        """A new worker into each empty slot while there is work; the end when workers only ever die."""
-        now_s = time.monotonic()
-        for worker in self._workers:
-            if worker.is_running or not (self._work is None or self._work.may_be_found()):
-                continue
-            if self._run is None and worker.deaths >= _MAX_LOADS:
-                how = f"{worker.last_exit}; its last words: {worker.last_words()}"
-                raise ObjectiveError(f"{self._objective} ends the process that loads it: {how}")
-            if worker.deaths >= _MAX_DEATHS:
-                reason = f"the workers of slot {worker.slot.index} die before they finish a trial"
-                self._stopping.stop(Ending(FAILED, f"{reason}; see {worker.log}"))
-                return
-            if now_s >= worker.retry_at_s:
-                self._start(worker)
-
-    def _start(self, worker: SlotWorker) -> None:
-        """A refusal of the system, as when there are too many processes, may pass."""
-        try:
-            self._crew.start(worker)
-        except SpawnError as error:
-            if self._run is None:
-                raise
-            worker.could_not_start(str(error))
-            self._note_once(str(error))
+    def _go_on_or_give_up(self) -> None:
+        assert self._work is not None
+        reason = self._refill.go_on(self._work) if self._stopping.ending is None else None
+        if reason is not None:
+            self._stopping.stop(Ending(FAILED, reason))
 
     # Stopping
 

@@ -622,7 +622,7 @@ def test_slots_whose_time_was_not_measured_are_busy_or_idle_and_said_to_be_so() 
     unknown = slot(0, starting_s=None, waited_s=None, lost_s=None)
     figure = utilisation_figure([unknown], ())
     assert {bar.name: bar.x[0] for bar in figure.data} == {"busy": 0.6, "idle": 0.4}
-    assert "only the busy time is known" in figure.layout.meta["notes"][0]
+    assert "only the time of trials is known" in figure.layout.meta["notes"][0]
 
 
 def test_value_against_duration_draws_a_line_through_what_no_other_trial_beats_in_both() -> None:
