@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 
 from sqlalchemy.exc import DBAPIError
 
-from affinity import Throttling
-from launchers import SpawnError
+from orchestrator.account import Account
 from orchestrator.causes import Cause, Verdict
 from orchestrator.channel import Message
 from orchestrator.contact import Contact
@@ -28,10 +25,10 @@ from orchestrator.kept_folders import KeptFolders
 from orchestrator.launch import Launch
 from orchestrator.lending import is_lent
 from orchestrator.limits import Limits
-from orchestrator.machine_report import machine_report
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.post_mortem import OomWatch
 from orchestrator.progress import View
+from orchestrator.refill import Refill
 from orchestrator.run_handle import RunHandle
 from orchestrator.settlement import Settlement
 from orchestrator.slot_worker import SlotWorker
@@ -41,11 +38,9 @@ from orchestrator.stopping import Ending, Stopping
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
 from orchestrator.tally import Tally
 from orchestrator.walltime import Walltime
+from orchestrator.work_left import LOOK_S, WorkLeft
 
 _TICK_S = 0.25
-_IDLE_TICK_S = 1.0  # how often an agent without work looks whether the others are done
-_MAX_DEATHS = 8  # of the workers of one slot in a row, with no trial finished between
-_MAX_LOADS = 2  # deaths of a worker that loads the objective before the run begins
 _CATCH_S = 5.0  # between the signal that Python code can catch and the one that nothing can
 
 
@@ -62,7 +57,6 @@ class Agent:
     ) -> None:
         self._launch = launch
         self._spec = launch.spec
-        self._objective = order.objective
         self._host = this_process().host
         self._view = view
         self._stops = stops
@@ -70,18 +64,18 @@ class Agent:
         self._workers_url = ""  # of the database, as the workers reach it: once there is a run
         self._crew = Crew(launch.share.slots, launch.spec.choices.binding, launch.log_of, order, stops)
         self._workers = self._crew.workers
+        self._refill = Refill(self._crew, order.objective, self._note_once)
         self._run: RunHandle | None = None
         self._limits = Limits.of(launch.spec)
         self._walltime = Walltime(launch.spec, os.environ)
         self._stopping = Stopping(launch.spec, stops, self._walltime, self._workers, view)
         self._oom = OomWatch()
-        self._throttling = Throttling()
+        self._account = Account(launch, self._host, self._workers)
         self._tally = Tally()
         self._settlement: Settlement | None = None  # once there is a run
         self._contact: Contact | None = None  # likewise
+        self._work: WorkLeft | None = None  # likewise
         self._folders = _folders_of(launch, view)
-        self._no_ticket_left = False
-        self._look_at_s = 0.0
         self._noted: set[str] = set()  # what workers said that people should know
 
     def run(self, begin: Callable[[], RunHandle]) -> Ending:
@@ -118,11 +112,12 @@ class Agent:
             self._wait(_TICK_S)
             self._view.refresh(self._snapshot())
             if not self._crew.is_running:
-                self._restart_or_give_up()
+                self._refill.load_again()
 
     def _join(self, run: RunHandle) -> None:
         self._run = run
         self._workers_url = self._lends(run)
+        self._work = WorkLeft(run)
         self._settlement = Settlement(self._launch, run, self._oom, self._tally, self._view)
         run.database.gives_up = lambda: self._stops.is_over(self._spec.grace_s) or self._walltime.is_over()
         self._walltime.saw(run.attempts.durations_s(run.run_id, KEPT))
@@ -133,6 +128,7 @@ class Agent:
         self._contact = Contact(
             run,
             self._workers,
+            self._account,
             self._tally,
             self._view,
             self._spec.max_retries,
@@ -157,8 +153,7 @@ class Agent:
             self._contact.beat()
             self._contact.keep_params()
             self._look_after_folders(self._contact)
-            if self._stopping.ending is None:
-                self._restart_or_give_up()
+            self._go_on_or_give_up()
             self._view.refresh(self._snapshot())
 
     def _look_after_folders(self, contact: Contact) -> None:
@@ -166,7 +161,7 @@ class Agent:
             contact.hastily(self._folders.look)
 
     def _pause_s(self) -> float:
-        return _TICK_S if self._crew.is_running else _IDLE_TICK_S
+        return _TICK_S if self._crew.is_running else LOOK_S
 
     def _is_done(self) -> bool:
         """No worker of ours is left, and there is nothing that one could still do."""
@@ -175,29 +170,18 @@ class Agent:
         if self._stopping.ending is not None:
             return True
         assert self._run is not None
+        assert self._work is not None
         self._stopping.heed(self._run.asked_to_stop())
         if self._stopping.ending is not None:
             return True
-        counts = self._run.attempts.counts(self._run.run_id)
-        self._tally.finished = counts.get("ended", 0)
-        if self._run.unclaimed() > 0 or self._run.attempts.has_given_back(self._run.run_id):
-            self._no_ticket_left = False
-            return False
-        if counts.get("running", 0):  # with other agents
-            return False
-        self._mention_strangers()
-        return True
-
-    def _mention_strangers(self) -> None:
-        """Trials that we released once may be with a program that is not ours: it cannot be supervised."""
-        assert self._run is not None
-        self._run.attempts.settle(self._run.run_id)
-        waiting = self._run.attempts.counts(self._run.run_id).get("waiting", 0)
-        if waiting:
+        is_done = self._work.is_done()
+        self._tally.finished = self._work.n_finished
+        if is_done and (n := self._work.n_with_strangers()):
             again = "the same command counts them once they are finished"
             self._stopping.ending = Ending(
-                STOPPED, f"{waiting} trials of the run are with another program; {again}"
+                STOPPED, f"{n} trials of the run are with another program; {again}"
             )
+        return is_done
 
     def _give_orders(self) -> None:
         for worker in self._workers:
@@ -207,17 +191,10 @@ class Agent:
     def _work_order(self, worker: SlotWorker) -> WorkOrder:
         run = self._run
         assert run is not None
-        return WorkOrder(
+        return WorkOrder.of(
+            self._spec,
+            run,
             storage_url=self._workers_url,
-            storage_patience_s=self._spec.storage_patience_s,
-            study_name=self._spec.study_name,
-            run_id=run.run_id,
-            agent_id=run.agent_id,
-            seed=run.seed,
-            sampler=self._spec.sampler,
-            sampler_args=self._spec.sampler_args,
-            pruner=self._spec.pruner,
-            pruner_args=self._spec.pruner_args,
             slot=worker.slot.index,
             cpu_model=self._launch.share.topology.cpu_model,
             binding=worker.binding,
@@ -255,7 +232,8 @@ class Agent:
                 case "noted":
                     self._note_once(message.data["text"])
                 case "done":
-                    self._no_ticket_left |= not message.data["is_renewed"]
+                    if self._work is not None and not message.data["is_renewed"]:
+                        self._work.found_no_ticket()
                     if message.data["stop_run"]:
                         self._stopping.stop(Ending(FINISHED, "the study asked to stop"))
 
@@ -275,40 +253,11 @@ class Agent:
             self._settlement.settle(worker, returncode, is_ending=self._stopping.ending is not None)
             self._stop_if_all_fail_alike()
 
-    def _restart_or_give_up(self) -> None:
-        """A new worker into each empty slot while there is work; the end when workers only ever die."""
-        now_s = time.monotonic()
-        for worker in self._workers:
-            if worker.is_running or not self._has_work():
-                continue
-            if self._run is None and worker.deaths >= _MAX_LOADS:
-                how = f"{worker.last_exit}; its last words: {worker.last_words()}"
-                raise ObjectiveError(f"{self._objective} ends the process that loads it: {how}")
-            if worker.deaths >= _MAX_DEATHS:
-                reason = f"the workers of slot {worker.slot.index} die before they finish a trial"
-                self._stopping.stop(Ending(FAILED, f"{reason}; see {worker.log}"))
-                return
-            if now_s >= worker.retry_at_s:
-                self._start(worker)
-
-    def _start(self, worker: SlotWorker) -> None:
-        """A refusal of the system, as when there are too many processes, may pass."""
-        try:
-            self._crew.start(worker)
-        except SpawnError as error:
-            if self._run is None:
-                raise
-            worker.could_not_start(str(error))
-            self._note_once(str(error))
-
-    def _has_work(self) -> bool:
-        """Whether a new worker would find a trial: a ticket, or (asked once a second) one given back."""
-        if not self._no_ticket_left or self._run is None:
-            return True
-        if time.monotonic() < self._look_at_s:
-            return False
-        self._look_at_s = time.monotonic() + _IDLE_TICK_S
-        return self._run.attempts.has_given_back(self._run.run_id)
+    def _go_on_or_give_up(self) -> None:
+        assert self._work is not None
+        reason = self._refill.go_on(self._work) if self._stopping.ending is None else None
+        if reason is not None:
+            self._stopping.stop(Ending(FAILED, reason))
 
     # Stopping
 
@@ -346,20 +295,11 @@ class Agent:
                 self._stopping.ending = self._stopping.ending or Ending(FAILED, "the agent failed")
                 self._end_workers(_CATCH_S)
             if self._run is not None:
-                self._say_goodbye(self._run)
+                self._run.runs.end_agent(self._run.agent_id, self._account.last())
         finally:
             self._walltime.close()
             self._crew.close()
             self._view.close(self._snapshot() if self._run is not None else None)
-
-    def _say_goodbye(self, run: RunHandle) -> None:
-        held_up = self._throttling.problem()
-        of_host = (held_up,) if held_up is not None else ()
-        slots = [
-            asdict(worker.record(self._launch.rank.index, self._host, of_host)) for worker in self._workers
-        ]
-        machine = machine_report(self._launch.share, os.environ)
-        run.runs.end_agent(run.agent_id, {"slots": slots, "machine": machine})
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.run_handle import is_live
 from orchestrator.sql.database import Database
 from orchestrator.storage.runs import RunTable, StoredAgent
 
@@ -12,4 +11,4 @@ from orchestrator.storage.runs import RunTable, StoredAgent
 def agents_at_work(database: Database, run_ids: Iterable[str]) -> list[StoredAgent]:
     """The agents of these runs that take part, on this machine by their process, elsewhere by heartbeat."""
     table = RunTable(database)
-    return [agent for run_id in run_ids for agent in table.agents_of(run_id) if is_live(agent)]
+    return [agent for run_id in run_ids for agent in table.agents_of(run_id) if agent.is_live]

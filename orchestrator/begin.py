@@ -16,6 +16,7 @@ from orchestrator.errors import StudyError
 from orchestrator.host import this_process
 from orchestrator.known_runs import require_same_settings
 from orchestrator.launch import RESUME, Launch
+from orchestrator.machine_report import planned
 from orchestrator.origin import Origin, name_now
 from orchestrator.paths import write_whole
 from orchestrator.run_handle import RunHandle
@@ -49,8 +50,9 @@ def begin(launch: Launch) -> RunHandle:
     if launch.rank.index == 0 and (is_new or not launch.paths.spec.exists()):
         _write_run_json(launch, stored.seed)
     agent_id = uuid.uuid4().hex
-    rank = launch.rank
-    runs.register_agent(agent_id, launch.run_id, rank.index, this_process(), rank.size, launch.job)
+    rank, process = launch.rank, this_process()
+    machine = planned(launch.share, rank.index, process.host, os.environ)
+    runs.register_agent(agent_id, launch.run_id, rank.index, process, rank.size, launch.job, machine)
     return RunHandle(
         database=database,
         storage_url=launch.storage_url,

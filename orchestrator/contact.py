@@ -13,6 +13,7 @@ from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
+from orchestrator.account import Account
 from orchestrator.progress import View
 from orchestrator.run_handle import RunHandle
 from orchestrator.running_trial import RunningTrial
@@ -33,6 +34,7 @@ class Contact:
         self,
         run: RunHandle,
         workers: Sequence[SlotWorker],
+        account: Account,
         tally: Tally,
         view: View,
         max_retries: int,
@@ -42,6 +44,7 @@ class Contact:
         """The database has just answered. When it was away for ``patience_s``, that is raised."""
         self._run = run
         self._workers = workers
+        self._account = account
         self._tally = tally
         self._view = view
         self._max_retries = max_retries
@@ -61,14 +64,16 @@ class Contact:
         self._beat_at_s = time.monotonic() + _BEAT_S  # now: a database that is away has taken a while
 
     def look_around(self) -> bool:
-        """Say that we live; see what the other agents have done, and whose trials are to be given back.
+        """Say that we live, and what our workers got; see what other agents have done, and whose trials are
+        to be given back.
 
         False: the database is away.
         """
         return self.hastily(self._look_around)
 
     def _look_around(self, run: RunHandle) -> None:
-        run.runs.beat(run.agent_id, self._stopping.time_left_s)
+        run.runs.beat(run.agent_id, self._stopping.time_left_s, self._account.news())
+        self._account.was_told()
         run.free_the_dead(self._max_retries)
         finished = run.attempts.counts(run.run_id).get("ended", 0)
         if finished > self._tally.finished:  # other agents have been at work, and may have found better

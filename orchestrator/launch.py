@@ -27,7 +27,6 @@ from orchestrator.known_runs import (
 from orchestrator.machine import Share
 from orchestrator.origin import Origin
 from orchestrator.paths import RUN_DIR, RunPaths, next_run
-from orchestrator.run_handle import is_live
 from orchestrator.scratch.study_file import home_of
 from orchestrator.server.automatic import resolved
 from orchestrator.sources import Sources
@@ -133,7 +132,7 @@ def _refuse_second_agent(found: Known, rank: Rank, job: str | None) -> None:
     """
     database = open_database(found.url, creates=False)
     try:
-        agents = [agent for agent in RunTable(database).agents_of(found.run_id) if is_live(agent)]
+        agents = [agent for agent in RunTable(database).agents_of(found.run_id) if agent.is_live]
     finally:
         database.close()
     for agent in agents:

@@ -23,7 +23,7 @@ from orchestrator.run_handle import RunHandle
 from orchestrator.scratch.study_file import leave, lend
 from orchestrator.spec import RunSpec
 from orchestrator.sql.opening import patiently
-from orchestrator.storage.history import absent_ranks
+from orchestrator.storage.last_launch import LastLaunch
 
 Note = Callable[[str], None]
 
@@ -80,7 +80,7 @@ def _close_when_left(relay: Relay, run: RunHandle) -> None:
     began_s = quiet_s = time.monotonic()
     is_somebody_late = False
     with suppress(DBAPIError), run.database.hasty():
-        is_somebody_late = bool(absent_ranks(run.database, run.run_id))
+        is_somebody_late = bool(LastLaunch.of(run.database, run.run_id).absent())
     while (now_s := time.monotonic()) < began_s + _GUESTS_S:
         if relay.n_guests:
             quiet_s = now_s

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from affinity import Binding
 from orchestrator.objective import ObjectiveRef
+
+if TYPE_CHECKING:
+    from orchestrator.run_handle import RunHandle
+    from orchestrator.spec import RunSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,22 @@ class WorkOrder:
     asks: bool = False  # before each claim, whether there is time for another trial
     run_dir: Path | None = None  # where the run writes; None for a search in memory
     study_id: int | None = None  # by which the study is found, whatever it is called by then
+
+    @classmethod
+    def of(cls, spec: RunSpec, run: RunHandle, **of_worker: Any) -> WorkOrder:
+        """The order of a run, with what one worker alone is told (``slot``, ``binding`` and so on)."""
+        return cls(
+            storage_patience_s=spec.storage_patience_s,
+            study_name=spec.study_name,
+            run_id=run.run_id,
+            agent_id=run.agent_id,
+            seed=run.seed,
+            sampler=spec.sampler,
+            sampler_args=spec.sampler_args,
+            pruner=spec.pruner,
+            pruner_args=spec.pruner_args,
+            **of_worker,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for the wire."""

@@ -54,6 +54,14 @@ class AttemptRecord:
     detail: str = ""  # what is known of the cause besides
     cpu_s: float | None = None  # CPU time of worker and children, user and system
     job: str | None = None  # of Slurm, in which it was made: 1234, or 1200_3 for a task of an array
+    heard: datetime | None = None  # when its agent was last heard of; None: not known
+
+    @property
+    def known_until(self) -> datetime | None:
+        """Its end; while it has none the last sign of its agent, which may have died since."""
+        if self.end is not None or self.heard is None:
+            return self.end
+        return max(self.start, self.heard)
 
     @property
     def log(self) -> str:
@@ -101,13 +109,19 @@ class SlotRecord:
     problems: tuple[str, ...]  # plan and reality differ: one line each
     n_trials: int  # finished attempts
     n_lost: int  # attempts that died with their worker or were released
-    busy_s: float  # inside objectives of finished attempts, less what they waited for the database
+    busy_s: float  # inside objectives of finished attempts, less what they waited for the database;
+    # while its agent is at work, of running ones as well
     alive_s: float  # from the start of the slot's first worker to the end of its last
     job: str | None = None  # of Slurm, in which it was
     got_memory_mib: Mapping[str, float] = field(default_factory=dict)  # private memory by NUMA node, a part
     starting_s: float | None = None  # of workers until their first trial; None: nobody has measured
     waited_s: float | None = None  # for a database out of reach
     lost_s: float | None = None  # at attempts that were lost
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether its worker has said what it got."""
+        return self.got_cpus is not None or bool(self.got_pools)
 
     @property
     def pools(self) -> str:

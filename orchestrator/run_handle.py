@@ -171,14 +171,3 @@ def _loss_of(agent: StoredAgent) -> Loss:
     if process.is_here():
         return Loss(Cause.AGENT_LOST, f"process {process.pid} on {process.host} has gone")
     return Loss(Cause.NODE_LOST, f"{process.host} has said nothing for a minute")
-
-
-def is_live(agent: StoredAgent) -> bool:
-    """Whether an agent takes part, by one look: on this machine by its process, elsewhere by its heartbeat.
-
-    Just after an outage of the database this is too hard on agents elsewhere: it is for commands, not for
-    taking trials away.
-    """
-    if agent.ended or agent.process.rebooted_away():
-        return False
-    return agent.process.is_alive() if agent.process.is_here() else not agent.stale

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from launchers import (
 )
 from orchestrator.causes import Verdict
 from orchestrator.channel import Channel, Message, open_wire
+from orchestrator.machine_report import promised
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.records import PoolRecord, SlotRecord
 from orchestrator.running_trial import RunningTrial
@@ -60,7 +61,8 @@ class SlotWorker:
     first_start_s: float | None = None
     last_end_s: float | None = None
     usage: WorkerUsage = field(default_factory=WorkerUsage)  # of the worker at hand, or the last one
-    seen: Mapping[str, Any] = field(default_factory=dict)
+    seen: Mapping[str, Any] = field(default_factory=dict)  # what the worker has last said that it got
+    n_seen: int = 0  # how often one has said so
 
     @property
     def is_running(self) -> bool:
@@ -172,6 +174,7 @@ class SlotWorker:
                 self._finish_trial(data["objective_s"])
             case "observed":
                 self.seen = data
+                self.n_seen += 1
             case "done":
                 self.said_status, self.kill_at_s = 0, time.monotonic() + _LINGER_S
             case "leaving":
@@ -247,13 +250,8 @@ class SlotWorker:
         """What the slot was promised, got and did; ``of_host`` are problems that all slots share."""
         end_s = time.monotonic() if self.is_running else self.last_end_s
         alive_s = end_s - self.first_start_s if end_s and self.first_start_s else 0.0
-        return SlotRecord(
-            rank=rank,
-            host=host,
-            slot=self.slot.index,
-            cpus=format_list(self.slot.pus),
-            numa_nodes=self.slot.numa_nodes,
-            threads=self.slot.threads,
+        return replace(
+            promised(self.slot, rank, host),
             got_cpus=self.seen.get("cpus"),
             got_pools=tuple(PoolRecord(**pool) for pool in self.seen.get("pools", ())),
             problems=(*self.seen.get("problems", ()), *of_host),

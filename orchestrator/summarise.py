@@ -24,7 +24,8 @@ def summarise(database: Database, study_name: str, url: str, study: Study | None
     """
     import optuna
 
-    from orchestrator.storage.history import absent_ranks, attempts_of, hosts_of, slots_of
+    from orchestrator.storage.history import attempts_of
+    from orchestrator.storage.last_launch import LastLaunch
     from orchestrator.storage.runs import RunTable
     from orchestrator.storage.study_storage import StudyStorage
     from orchestrator.storage_url import masked
@@ -38,6 +39,7 @@ def summarise(database: Database, study_name: str, url: str, study: Study | None
     runs = tuple(run.record for run in stored)
     trials = tuple(study.get_trials(deepcopy=False))
     attempts = attempts_of(database, study_id) if keeps_runs else ()
+    launch = LastLaunch.of(database, runs[-1].run_id) if runs else LastLaunch()
     return Summary(
         study=study,
         storage_url=masked(url),
@@ -46,9 +48,9 @@ def summarise(database: Database, study_name: str, url: str, study: Study | None
         counts=dict(Counter(trial.state.name for trial in trials)),
         runs=runs,
         attempts=attempts,
-        slots=slots_of(database, runs[-1].run_id, attempts) if runs else (),
-        hosts=hosts_of(database, runs[-1].run_id) if runs else (),
-        absent=absent_ranks(database, runs[-1].run_id) if runs else (),
+        slots=launch.slots(attempts),
+        hosts=launch.hosts(),
+        absent=launch.absent(),
         wall_s=_covered_s(attempts),
         trial_s=sum(attempt.objective_s or 0.0 for attempt in attempts) or _durations_s(trials),
         database=database,
@@ -71,7 +73,7 @@ def _best(study: Study, trials: Sequence[FrozenTrial]) -> tuple[FrozenTrial, ...
 def _covered_s(attempts: Sequence[AttemptRecord]) -> float:
     """The seconds during which at least one attempt was on: the length of the union of them all."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    spans = sorted((a.start, a.end or now) for a in attempts)
+    spans = sorted((a.start, a.known_until or now) for a in attempts)
     covered, until = 0.0, datetime.min
     for start, end in spans:
         covered += max(0.0, (end - max(start, until)).total_seconds())

@@ -189,7 +189,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield f"Trials:  {len(summary.trials)} ({states})"
     yield from _best_lines(summary)
     yield from _lost_lines(summary)
-    if summary.wall_s > 0:
+    if summary.wall_s > 0 and summary.trial_s > 0:
         speed_up = summary.trial_s / summary.wall_s
         at_once = f" ({speed_up:.2f} at a time)" if speed_up > 1 else ""
         yield f"Time:    {duration(summary.wall_s)} for {duration(summary.trial_s)} of trials{at_once}"
@@ -246,9 +246,10 @@ def _best_lines(summary: Summary) -> Iterator[str]:
 
 
 def _planned_and_got(slot: SlotRecord) -> str:
-    got = slot.got_cpus or "unknown"
     threads = "1 thread" if slot.threads == 1 else f"{slot.threads} threads"
-    return f"{slot.host} CPUs {slot.cpus} (got {got}), {threads} (got {slot.pools})"
+    if not slot.is_seen:
+        return f"{slot.host} CPUs {slot.cpus}, {threads} (its worker has not said what it got)"
+    return f"{slot.host} CPUs {slot.cpus} (got {slot.got_cpus or 'unknown'}), {threads} (got {slot.pools})"
 
 
 def _work(slot: SlotRecord) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import cache
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires
 
 from orchestrator.doctor.check import Check, bad, good, mind, none
+from orchestrator.versions import version_of as installed
 
 _OURS = "nano-hpo"
 _LOOKED_AT = (
@@ -28,15 +28,6 @@ def package_checks() -> Iterator[Check]:
     yield _tensorflow()
     yield from _twins()
     yield _dashboard()
-
-
-@cache
-def installed(name: str) -> str | None:
-    """The version of a package; None where it is not installed."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _versions() -> Check:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from orchestrator.browser import find_browser
 from orchestrator.doctor.check import Check, bad, good, mind, none
-from orchestrator.doctor.packages import installed
 from orchestrator.errors import StorageError
 from orchestrator.relay.address import read_address
 from orchestrator.server.choice import ENVIRONMENT, chosen_server
 from orchestrator.server.programs import SERVERS, search_folders
 from orchestrator.storage_url import relay_file
+from orchestrator.versions import version_of as installed
 
 _NEEDED = ("optuna", "sqlalchemy", "psutil", "plotly", "pandas")
 _DRIVERS = {

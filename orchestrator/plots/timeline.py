@@ -54,7 +54,7 @@ def timeline_figure(view: StudyView, attempts: Sequence[AttemptRecord]) -> go.Fi
 def _by_slot(view: StudyView, attempts: Sequence[AttemptRecord]) -> go.Figure:
     recent = sorted(attempts, key=lambda attempt: attempt.start)[-thin.MAX_BARS :]
     lanes = _lanes(recent)
-    last = max(attempt.end or attempt.start for attempt in recent)
+    last = max(attempt.known_until or attempt.start for attempt in recent)
     figure = go.Figure()
     for outcome, group in _by_outcome(view, recent).items():
         figure.add_trace(_bars(view, outcome, group, lanes, last))
@@ -107,7 +107,7 @@ def _bars(
     lanes: dict[Lane, str],
     last: datetime,
 ) -> go.Bar:
-    seconds = [((attempt.end or last) - attempt.start).total_seconds() for attempt in attempts]
+    seconds = [((attempt.known_until or last) - attempt.start).total_seconds() for attempt in attempts]
     return go.Bar(
         name=literal(name),
         base=[attempt.start.isoformat() for attempt in attempts],

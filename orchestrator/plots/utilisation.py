@@ -59,7 +59,7 @@ def _meaning(used: Sequence[Utilisation]) -> list[str]:
     """What idle means, which is a rest."""
     if all(one.is_measured for one in used):
         return ["Idle: between trials (sampling, storing), without a worker, or without a trial to be had."]
-    return ["Of some slots only the busy time is known; all else counts as idle there."]
+    return ["Of some slots only the time of trials is known; all else counts as idle there."]
 
 
 def _bars(use: str, rows: Sequence[Row]) -> go.Bar:

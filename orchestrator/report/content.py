@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from orchestrator.report.slots import slot_rows, use_rows
 from orchestrator.report.trials import ranked, state_word, trial_row
 from orchestrator.report.words import seconds
 from orchestrator.summary import Summary, in_whole_seconds
-from orchestrator.versions import recorded_versions
+from orchestrator.versions import versions_of_report
 
 _SETTINGS = ("objective", "sampler", "pruner", "seed", "n_trials", "n_parallels")
 MAX_ROWS = 1000  # of the trials table
@@ -37,7 +36,7 @@ def content_of(summary: Summary, folder: Path | None = None) -> dict[str, Any]:
         **_places(summary),
         "failures": failures(summary, folder),
         "runs": summary.runs,
-        "versions": _versions(),
+        "versions": versions_of_report(),
     }
 
 
@@ -55,7 +54,7 @@ def _result(summary: Summary) -> dict[str, Any]:
         "counts": {state_word(state): found for state, found in summary.counts.items()},
         "wall_s": summary.wall_s or None,
         "trial_time": _trial_time(summary),
-        "speedup": summary.trial_s / summary.wall_s if summary.wall_s > 0 else None,
+        "speedup": summary.trial_s / summary.wall_s if summary.wall_s > 0 and summary.trial_s > 0 else None,
         "n_best": len(summary.best_trials),
     }
 
@@ -104,8 +103,3 @@ def _settings(summary: Summary) -> dict[str, Any]:
     if len(summary.study.directions) > 1 and shown.get("pruner", "none") != "none":
         shown["pruner"] = f"{shown['pruner']} (without effect: Optuna prunes no trial of several objectives)"
     return shown
-
-
-def _versions() -> dict[str, str]:
-    """Of what has made the report."""
-    return {**recorded_versions(), "Python": platform.python_version(), "platform": platform.platform()}

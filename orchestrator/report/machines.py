@@ -192,10 +192,12 @@ def environments(summary: Summary) -> list[dict[str, Any]]:
 
 def _threads(slots: Sequence[SlotRecord]) -> tuple[str, ...]:
     """Planned threads and what the workers' pools really had: «4 planned; got openblas: 4 (16 slots)»."""
-    counted = Counter((slot.threads, slot.pools) for slot in slots)
+    counted = Counter(
+        (slot.threads, f"got {slot.pools}" if slot.is_seen else "not seen yet") for slot in slots
+    )
     return tuple(
-        f"{threads} planned; got {pools} ({several(n, 'slot')})"
-        for (threads, pools), n in sorted(counted.items())
+        f"{threads or 'unknown'} planned; {got} ({several(n, 'slot')})"
+        for (threads, got), n in sorted(counted.items())
     )
 
 

@@ -24,7 +24,8 @@ def _slot(slot: SlotRecord) -> dict[str, Any]:
         "record": slot,
         "numa": ", ".join(map(str, slot.numa_nodes)),
         "threads": slot.threads or "–",
-        "moved": slot.got_cpus is not None and slot.got_cpus != slot.cpus,
+        "pools": slot.pools if slot.is_seen else "–",
+        "moved": bool(slot.got_cpus) and slot.got_cpus != slot.cpus,
     }
 
 
@@ -46,8 +47,7 @@ def _seat(job: str, rank: int, slot: int) -> str:
 
 
 def _use(host: str, slot: str, used: Utilisation) -> dict[str, Any]:
-    unknown = set() if used.is_measured else {"lost", "starting", "waiting"}
-    cells = ["–" if use in unknown else _part(used.seconds(use), used.alive_s) for use in USES]
+    cells = [_part(used.seconds(use), used.alive_s) for use in USES]
     efficiency = None if used.efficiency is None else percent(used.efficiency, 1)
     row = {"host": host, "slot": slot, "alive": seconds(used.alive_s), "uses": cells}
     return {**row, "efficiency": number(efficiency)}

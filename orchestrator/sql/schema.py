@@ -141,6 +141,7 @@ agents = sa.Table(
     sa.Column("n_ranks", sa.Integer),  # of the launch that it belongs to
     sa.Column("job", sa.String(64)),  # of Slurm: 1234, or 1200_3 for a task of an array
     sa.Column("until_s", _seconds),  # when its time is over, by the database's clock; NULL: no end is known
+    sa.Column("machine", sa.Text().with_variant(MEDIUMTEXT, "mysql")),  # JSON, told while it is at work
 )
 
 attempts = sa.Table(

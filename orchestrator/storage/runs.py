@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import uuid
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,7 @@ RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 STOPPING = "stopping"  # running, but somebody has asked it to end: no trial begins any more
 UNENDED = (RUNNING, STOPPING)
 STALE_AFTER_S = 60.0
+_OF_AGENTS = tuple(column for column in agents.columns if column.name != "machine")  # which may be long
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,24 @@ class StoredAgent:
     n_ranks: int = 1  # of its launch
     left_s: float | None = None  # until its time is over; None: no end is known
     job: str | None = None  # of Slurm, which names it so
+    start_s: float = 0.0  # the database's clock
+    last_s: float = 0.0  # when it was last heard of
 
     @property
     def said_goodbye(self) -> bool:
         """Whether it ended by itself: only then there is a report of it."""
         return self.report is not None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it takes part, by one look: on this machine by its process, elsewhere by its heartbeat.
+
+        Just after an outage of the database this is too hard on agents elsewhere: it is for commands, not
+        for taking trials away.
+        """
+        if self.ended or self.process.rebooted_away():
+            return False
+        return self.process.is_alive() if self.process.is_here() else not self.stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +199,9 @@ class RunTable:
         process: HostProcess,
         n_ranks: int = 1,
         job: str | None = None,
+        machine: Mapping[str, Any] | None = None,
     ) -> None:
-        """Announce this process as an agent of the run."""
+        """Announce this process as an agent of the run, on a ``machine`` as ``machine_report`` tells it."""
         row = {
             "agent_id": agent_id,
             "run_id": run_id,
@@ -198,18 +214,22 @@ class RunTable:
             "start_s": database_now(),
             "n_ranks": n_ranks,
             "job": job,
+            "machine": None if machine is None else json.dumps(machine),
         }
         # Its id is new: one that is there already was written by the same call, whose answer was lost.
         self._database.write(lambda c: upsert(c, agents, [row], ["agent_id"], keep=True))
 
-    def beat(self, agent_id: str, left_s: float | None = None) -> None:
+    def beat(
+        self, agent_id: str, left_s: float | None = None, machine: Mapping[str, Any] | None = None
+    ) -> None:
         """This agent lives, and has so many seconds left. It undoes that others took the agent for dead.
 
-        One statement.
+        ``machine``: what is known of it now; None: nothing else than before. One statement.
         """
         mine = sa.and_(agents.c.agent_id == agent_id, agents.c.report.is_(None))
         until_s = None if left_s is None else database_now() + left_s
-        alive = {"heartbeat_s": database_now(), "end_s": None, "until_s": until_s}
+        alive: dict[str, Any] = {"heartbeat_s": database_now(), "end_s": None, "until_s": until_s}
+        alive |= {} if machine is None else {"machine": json.dumps(machine)}
         statement = sa.update(agents).where(mine).values(alive)
         self._database.write(lambda c: c.execute(statement))
 
@@ -231,8 +251,16 @@ class RunTable:
         """The agents of a run, in order of their start."""
         stale = (database_now() - agents.c.heartbeat_s > STALE_AFTER_S).label("stale")
         left_s = (agents.c.until_s - database_now()).label("left_s")
-        query = sa.select(agents, stale, left_s).where(agents.c.run_id == run_id).order_by(agents.c.start_s)
-        return [_stored_agent(row) for row in self._database.read(lambda c: c.execute(query).all())]
+        query: sa.Select[Any] = sa.select(*_OF_AGENTS, stale, left_s).where(agents.c.run_id == run_id)
+        rows = self._database.read(lambda c: c.execute(query.order_by(agents.c.start_s)).all())
+        return [_stored_agent(row) for row in rows]
+
+    def machines_of(self, agent_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """What these agents have told of their machines; those that have told nothing are missing."""
+        query = sa.select(agents.c.agent_id, agents.c.machine)
+        query = query.where(agents.c.agent_id.in_(agent_ids), agents.c.machine.is_not(None))
+        rows = self._database.read(lambda c: c.execute(query).all()) if agent_ids else []
+        return {row.agent_id: json.loads(row.machine) for row in rows}
 
 
 def _stored_spec(spec: RunSpec, seed: int) -> dict[str, Any]:
@@ -272,6 +300,8 @@ def _stored_agent(row: sa.Row[Any]) -> StoredAgent:
         n_ranks=row.n_ranks or 1,
         left_s=None if row.left_s is None else max(0.0, row.left_s),
         job=row.job,
+        start_s=row.start_s,
+        last_s=row.heartbeat_s or row.end_s or row.start_s,  # one that was imported has no heartbeat
     )
 
 

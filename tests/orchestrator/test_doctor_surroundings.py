@@ -17,6 +17,7 @@ from orchestrator.doctor import Verdict, environment, machine, mpi, packages, sl
 from orchestrator.doctor.machine import Machine
 from orchestrator.doctor.programs import answer
 from orchestrator.siblings import ROOT
+from orchestrator.versions import version_of
 from tests.orchestrator.waiting import has_ended, wait_until
 
 
@@ -27,7 +28,7 @@ def by_topic(checks):
 @pytest.fixture
 def site(tmp_path, monkeypatch):
     """Installs packages that are nothing but their metadata, before all others."""
-    packages.installed.cache_clear()
+    version_of.cache_clear()
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def install(name: str, number: str, *asked: str) -> None:
@@ -35,10 +36,10 @@ def site(tmp_path, monkeypatch):
         folder.mkdir()
         lines = [f"Name: {name}", f"Version: {number}", *(f"Requires-Dist: {one}" for one in asked)]
         (folder / "METADATA").write_text("Metadata-Version: 2.1\n" + "\n".join(lines) + "\n")
-        packages.installed.cache_clear()
+        version_of.cache_clear()
 
     yield install
-    packages.installed.cache_clear()
+    version_of.cache_clear()
 
 
 @pytest.fixture

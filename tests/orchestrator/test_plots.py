@@ -275,6 +275,13 @@ def test_an_attempt_without_an_end_is_drawn_as_running() -> None:
     assert {trace.name for trace in figure.data} == {"complete", "running"}
 
 
+def test_a_running_attempt_is_drawn_to_the_last_sign_of_its_agent() -> None:
+    running = attempt(0, end=None, cause=None, objective_s=None, heard=START + timedelta(seconds=20))
+    figure = figures(summarized(study_of(parabola, 2), (running, attempt(1))))["timeline"]
+    (bar,) = next(trace for trace in figure.data if trace.name == "running").x
+    assert bar == 20_000
+
+
 def test_durations_sum_attempts_and_keep_the_commonest_machine_alone() -> None:
     trials = study_of(parabola, 5).trials
     tries = [attempt(0), attempt(0, objective_s=2.0), attempt(1), attempt(2, slot_width=8)]
@@ -615,7 +622,7 @@ def test_slots_whose_time_was_not_measured_are_busy_or_idle_and_said_to_be_so() 
     unknown = slot(0, starting_s=None, waited_s=None, lost_s=None)
     figure = utilisation_figure([unknown], ())
     assert {bar.name: bar.x[0] for bar in figure.data} == {"busy": 0.6, "idle": 0.4}
-    assert "only the busy time is known" in figure.layout.meta["notes"][0]
+    assert "only the time of trials is known" in figure.layout.meta["notes"][0]
 
 
 def test_value_against_duration_draws_a_line_through_what_no_other_trial_beats_in_both() -> None:
