@@ -278,7 +278,7 @@ def search(
         sources=sources,
     )
     if outcome.written is not None:
-        view.note(f"Report:  {outcome.written.report or outcome.written.folder}")
+        view.note(outcome.written.where)
     return _summary_of(outcome)
 
 
