@@ -7,6 +7,7 @@ interrupted. Nothing heavy is imported before a verb needs it.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -73,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return UNREAD
     except OSError as error:  # a full disk, most often
         close_stdout()
+        if _is_in_a_deleted_folder():
+            print("nano-hpo: The current directory was deleted; go to one that exists.", file=sys.stderr)
+            return BAD_INPUT
         print(f"nano-hpo: {error}", file=sys.stderr)
         return FAILED
     except Exception as error:
@@ -95,6 +99,14 @@ def _ran(argv: Sequence[str] | None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The words of a command line as its verb reads them. Exits with one line where they are wrong."""
     return _parser().parse_args(argv)
+
+
+def _is_in_a_deleted_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - as Path.cwd, and nothing else fails here
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _explain(error: Exception) -> int:

@@ -34,7 +34,7 @@ def close_stdout() -> None:
 class _Forgiving(io.FileIO):
     """A file that nobody may read any more, or on a full disk: what cannot be written is lost."""
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError:
