@@ -29,10 +29,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verb == "bind":
             _bind(options)
         _show(options)
+        sys.stdout.flush()
     except AffinityError as error:
         print(f"affinity: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader has gone, as in `python -m affinity show | head -1`
+        return _unread()
     return 0
+
+
+def _unread() -> int:
+    """128 + SIGPIPE; what is still buffered goes nowhere, else Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
 
 
 class _Parser(argparse.ArgumentParser):

@@ -316,7 +316,7 @@ def _search_by_processes(
         sources=sources,
     )
     if outcome.written is not None:
-        view.note(f"Report:  {outcome.written.report or outcome.written.folder}")
+        view.note(outcome.written.where)
     return _summary_of(outcome)
 
 

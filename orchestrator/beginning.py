@@ -93,5 +93,6 @@ def settle(
             return again, beginning
         beginning.cancel()
         launch = again
-    launch.paths.create()
+    if not launch.is_over:  # else it only tells what others have found, and leaves no folder
+        launch.paths.create()
     return launch, None

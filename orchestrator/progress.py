@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from orchestrator.snapshot import Snapshot
@@ -74,8 +75,9 @@ class PlainLines(Noting):
         self._shown = -1
 
     def note(self, text: str) -> None:
-        """One line."""
-        print(text, file=sys.stderr, flush=True)
+        """One line; the run goes on when nobody reads it any more."""
+        with suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
 
     def refresh(self, snapshot: Snapshot) -> None:
         """The state, when it has changed and some seconds are over; nothing before the first trial."""

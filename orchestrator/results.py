@@ -30,6 +30,11 @@ class Written:
     report: Path | None
     notes: tuple[str, ...]
 
+    @property
+    def where(self) -> str:
+        """In one line for people; where no report was drawn, the tables are in the folder."""
+        return f"Report:  {self.report}" if self.report else f"Tables:  {self.folder}"
+
 
 def write_results(summary: Summary, paths: RunPaths, draw: Draw = "all") -> Written:
     """Write tables, report (HTML and Markdown), plots/*.png and summary.json, each whole or not at all.

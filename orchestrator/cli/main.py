@@ -33,8 +33,10 @@ from orchestrator.cli import (
     watch,
 )
 from orchestrator.cli.parser import BAD_INPUT, Parser
+from orchestrator.cli.streams import close_stdout, prepare_streams
 
 FAILED, INTERRUPTED = 1, 130
+UNREAD = 141  # as a shell says of a program that SIGPIPE ended
 
 _DESCRIPTION = """\
 Hyperparameter search on this machine's cores, and on those of a cluster.
@@ -61,24 +63,36 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    _prepare_streams()
-    arguments = parse(argv)
-    handler: Callable[[argparse.Namespace], int] = arguments.handler
+    prepare_streams()
     try:
-        code = handler(arguments)
-        sys.stdout.flush()
+        return _ran(argv)
     except KeyboardInterrupt:
         print("nano-hpo: interrupted.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as in `nano-hpo topology | head`
-        _close_stdout()
-        return FAILED
+        close_stdout()
+        return UNREAD
     except OSError as error:  # a full disk, most often
-        _close_stdout()
+        close_stdout()
+        if _is_in_a_deleted_folder():
+            print("nano-hpo: The current directory was deleted; go to one that exists.", file=sys.stderr)
+            return BAD_INPUT
         print(f"nano-hpo: {error}", file=sys.stderr)
         return FAILED
     except Exception as error:
         return _explain(error)
+
+
+def _ran(argv: Sequence[str] | None) -> int:
+    """The exit code; all that was printed, help as well, is out."""
+    try:
+        arguments = parse(argv)
+        handler: Callable[[argparse.Namespace], int] = arguments.handler
+        code = handler(arguments)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
     return code
 
 
@@ -87,21 +101,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return _parser().parse_args(argv)
 
 
-def _close_stdout() -> None:
-    """What is still buffered goes nowhere, else Python would try again at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _prepare_streams() -> None:
-    """Closed streams swallow what is said; characters that a terminal cannot show are escaped."""
-    if sys.stdin is None:
-        sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123 - for as long as we live
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - for as long as we live
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+def _is_in_a_deleted_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - as Path.cwd, and nothing else fails here
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _explain(error: Exception) -> int:

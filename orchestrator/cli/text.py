@@ -47,6 +47,6 @@ def print_summary(summary: Summary, written: Written | None, as_json: bool) -> N
     else:
         print(summary)
         if written is not None:
-            print(f"Report:  {written.report}" if written.report else f"Tables:  {written.folder}")
+            print(written.where)
     for note in written.notes if written else ():
         print(f"nano-hpo: {note}", file=sys.stderr)

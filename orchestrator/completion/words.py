@@ -32,6 +32,7 @@ class Value:
     kind: Kind
     name: str
     choices: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,16 @@ def _command(parser: argparse.ArgumentParser, words: tuple[str, ...], text: str)
         words=words,
         help=text,
         options=tuple(_option(action) for action in shown if action.option_strings),
-        values=tuple(_value(action) for action in shown if not action.option_strings and action not in verbs),
+        values=_values(parser, [one for one in shown if not one.option_strings and one not in verbs]),
         verbs=tuple(verb for action in verbs for verb in _verbs(action, words)),
         hands_over=words[1:] == ("submit",),
     )
+
+
+def _values(parser: argparse.ArgumentParser, actions: list[argparse.Action]) -> tuple[Value, ...]:
+    """Those of the parser, and the names that it leaves to its verb."""
+    names = [Value("file", "FILE")] if getattr(parser, "keeps_names", False) else []
+    return (*map(_value, actions), *names)
 
 
 def _verbs(
@@ -104,9 +111,9 @@ def _option(action: argparse.Action) -> Option:
 
 def _value(action: argparse.Action) -> Value:
     name = action.metavar if isinstance(action.metavar, str) else action.dest
-    if action.choices is not None:
-        return Value("choice", name, tuple(map(str, action.choices)))
-    return Value(_KINDS.get(name, "word"), name)
+    choices = tuple(map(str, action.choices or ()))
+    kind: Kind = "choice" if choices else _KINDS.get(name, "word")
+    return Value(kind, name, choices, optional=action.nargs == "?")
 
 
 def short(text: str) -> str:

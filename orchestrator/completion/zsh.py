@@ -8,10 +8,11 @@ from orchestrator.completion.words import Command, Option, Value, short
 
 _HEAD = "#compdef {program}\n# Completion of {program} for zsh, written by '{program} completion zsh'.\n"
 _TAIL = """
-if [ "$funcstack[1]" = "_{name}" ]; then
-    _{name} "$@"
+if [ "${{funcstack[1]-}}" = "_{program}" ]; then
+    _{program} "$@"
 else
-    compdef _{name} {program}
+    (( ${{+functions[compdef]}} )) || {{ autoload -Uz compinit; compinit -i -D; }}
+    compdef _{program} {program}
 fi
 """
 _ACTIONS = {"word": " ", "file": "_files", "folder": "_files -/", "command": "_normal"}
@@ -19,20 +20,18 @@ _ACTIONS = {"word": " ", "file": "_files", "folder": "_files -/", "command": "_n
 
 def render_zsh(command: Command) -> str:
     """The script, for a file _NAME in a folder of $fpath, or to be read by ``source``."""
-    names = {"program": command.name, "name": _function(command)[1:]}
+    program = command.name
     functions = [function for one in command.walk() for function in _functions(one)]
-    return "\n".join([_HEAD.format(**names), *functions]) + _TAIL.format(**names)
+    return "\n".join([_HEAD.format(program=program), *functions]) + _TAIL.format(program=program)
 
 
 def _functions(command: Command) -> Iterator[str]:
     arguments = [text for option in command.options for text in _option(option)]
     if command.verbs:
         arguments += ["1: :->verb", "*:: :->rest"]
-    elif command.hands_over:
-        arguments.append("*:: :->again")
     arguments += _values(command)
     listed = " \\\n        ".join(map(_quoted, arguments))
-    body = f"{_LOCALS}    _arguments -s -S -C \\\n        {listed}{_branches(command)}"
+    body = f"{_behind(command)}{_LOCALS}    _arguments -s -S -C \\\n        {listed}{_branches(command)}"
     yield f"{_function(command)}() {{\n{body}\n}}\n"
 
 
@@ -40,19 +39,29 @@ _LOCALS = """\
     local curcontext="$curcontext" state line
     typeset -A opt_args
 """
-_AGAIN = """
-    if [[ $state = again ]]; then
-        words=({program} "${{words[@]}}")
-        (( CURRENT += 1 ))
-        _{name}
-    fi"""
+_BEHIND = """\
+    local -i dashes=${{words[(i)--]}}
+    if (( dashes < CURRENT )); then
+        words=({begun}"${{(@)words[dashes + 1, -1]}}")
+        (( CURRENT -= {shift} ))
+        {complete}
+        return
+    fi
+"""
+
+
+def _behind(command: Command) -> str:
+    """Behind ``--`` stands a command, or a command line of this program."""
+    if command.verbs:
+        return ""
+    program = command.words[0]
+    if command.hands_over:
+        return _BEHIND.format(begun=f"{program} ", shift="dashes - 1", complete=f"_{program}")
+    return _BEHIND.format(begun="", shift="dashes", complete="_normal")
 
 
 def _branches(command: Command) -> str:
     """What the first word says: which verbs there are, or whose the rest is."""
-    if command.hands_over:
-        program = command.words[0]
-        return _AGAIN.format(program=program, name=program.replace("-", "_"))
     if not command.verbs:
         return ""
     verbs = "\n".join(
@@ -75,7 +84,8 @@ def _branches(command: Command) -> str:
 
 
 def _function(command: Command) -> str:
-    return "_" + "_".join(command.words).replace("-", "_")
+    """The first one is called as a file of the script must be, for zsh to find it in $fpath."""
+    return "_" + "_".join(command.words)
 
 
 def _option(option: Option) -> Iterator[str]:
@@ -83,9 +93,9 @@ def _option(option: Option) -> Iterator[str]:
     text = short(option.help)
     for special in "\\[]:$`":
         text = text.replace(special, f"\\{special}")
-    value = "" if option.value is None else f":{_value(option.value)}"
+    value = "" if option.value is None else f"{':' * (1 + option.value.optional)}{_value(option.value)}"
     for flag in option.flags:
-        may_join = "=" if value and flag.startswith("--") else ""
+        may_join = "" if not value else "=" if flag.startswith("--") else "+"
         yield f"*{flag}{may_join}[{text}]{value}"
 
 

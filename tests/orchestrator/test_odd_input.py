@@ -121,6 +121,16 @@ def test_help_and_results_are_shown_where_only_ascii_can_be(cli):
     assert "\\u03bb" in done.out
 
 
+def test_a_deleted_current_directory_is_one_line(cli):
+    argv = cli.argv("status", "--storage", "sqlite:///s.db")
+    gone = cli.cwd / "gone"
+    gone.mkdir()
+    begin = ["bash", "-c", f'rmdir "{gone}" && exec "$@"', "_", *argv]
+    done = subprocess.run(begin, cwd=gone, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done
+    assert done.stderr == "nano-hpo: The current directory was deleted; go to one that exists.\n"
+
+
 def test_a_full_disk_under_the_output_is_one_line(cli):
     words = cli.argv("topology")
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device

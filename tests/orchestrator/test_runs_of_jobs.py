@@ -95,6 +95,7 @@ def test_a_job_that_is_requeued_goes_on_with_its_run_wherever_it_is(cli, url):
     )  # requeued once more, as by a script that did not get to its end
     assert again.code == 0
     assert "slurm-c-77-s is finished" in again.err
+    assert not (cli.cwd / "third").exists()
     assert len(optuna.load_study(study_name="s", storage=url).trials) == 3
 
 

@@ -145,6 +145,14 @@ def test_without_a_storage_workers_use_a_file_of_the_run_and_it_is_said(capsys):
     assert "No storage" not in capsys.readouterr().err
 
 
+def test_a_search_that_draws_nothing_names_the_folder_of_its_tables(capsys):
+    given = {"n_trials": 1, "oversubscribe": True, "run_dir": "here"}
+    search(quadratic, **given, draw="none")
+    said = capsys.readouterr().err
+    assert f"Tables:  {Path.cwd() / 'here'}" in said
+    assert "Report:" not in said
+
+
 def test_a_stored_study_is_renamed_not_deleted_and_resume_adds_to_it(storage_url):
     def again(**more):
         options = {
