@@ -77,7 +77,9 @@ def file_objective(text: str) -> ObjectiveRef:
     except (OSError, RuntimeError, ValueError):  # too long a name, no such user's home, a NUL in it
         is_there = False
     if not is_there:
-        raise ObjectiveError(f"There is no file {file[:200]}; name the objective as FILE.py:FUNCTION.")
+        is_module = file != "" and Path(f"{file[:200]}.py").is_file()
+        hint = f"did you mean {file}.py?" if is_module else "name the objective as FILE.py:FUNCTION."
+        raise ObjectiveError(f"There is no file {file[:200]}; {hint}")
     path = path.resolve()
     _require_bound(path, function)
     _require_no_clash(path.parent)

@@ -66,6 +66,12 @@ def test_what_the_text_shows_to_be_wrong_is_said_at_once(tmp_path, text, functio
         file_objective(f"{path}:{function}")
 
 
+def test_a_file_named_as_a_module_is_asked_for(tmp_path):
+    path = write(tmp_path, "def objective(trial): return 1\n")
+    with pytest.raises(ObjectiveError, match=r"did you mean .*train_it\.py\?"):
+        file_objective(f"{path.with_suffix('')}:objective")
+
+
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(ObjectiveError, match="no file"):
         file_objective(f"{tmp_path}/none.py:objective")
