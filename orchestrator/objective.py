@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import siblings
 from orchestrator.errors import ObjectiveError, UserError
+from orchestrator.interrupts import WorkerEnded
+from orchestrator.module_names import member_name, needs_its_package
 
 if TYPE_CHECKING:
     from orchestrator.payload import ArrayFolder
@@ -74,7 +77,9 @@ def file_objective(text: str) -> ObjectiveRef:
     except (OSError, RuntimeError, ValueError):  # too long a name, no such user's home, a NUL in it
         is_there = False
     if not is_there:
-        raise ObjectiveError(f"There is no file {file[:200]}; name the objective as FILE.py:FUNCTION.")
+        is_module = file != "" and Path(f"{file[:200]}.py").is_file()
+        hint = f"did you mean {file}.py?" if is_module else "name the objective as FILE.py:FUNCTION."
+        raise ObjectiveError(f"There is no file {file[:200]}; {hint}")
     path = path.resolve()
     _require_bound(path, function)
     _require_no_clash(path.parent)
@@ -193,7 +198,7 @@ def _from_file(ref: ObjectiveRef) -> Objective:
     try:
         module = _import_file(ref.path)
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt | WorkerEnded):  # somebody's wish, and no fault of the file
             raise
         raise ObjectiveError(
             f"{ref.path} cannot be imported: {type(error).__name__}: {error}{_line_in(ref.path, error)}"
@@ -205,11 +210,34 @@ def _from_file(ref: ObjectiveRef) -> Objective:
         raise ObjectiveError(
             f"'{ref.function}' in {ref.path} is not callable; name a function of one argument, trial."
         )
+    _require_one_argument(function, ref)
     return function  # type: ignore[no-any-return]
 
 
+def _require_one_argument(function: Objective, ref: ObjectiveRef) -> None:
+    """Refuse what every trial would fail of. Some callables of C do not tell what they take."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind("trial")
+    except TypeError:
+        raise ObjectiveError(
+            f"'{ref.function}' in {ref.path} takes {signature}; name a function of one argument, trial."
+        ) from None
+
+
 def _import_file(path: Path) -> ModuleType:
-    """Import by its own name where that finds the file, so that its classes can be pickled; else by path."""
+    """Import by its own name where that finds the file, so that its classes can be pickled; else by path.
+
+    A file that imports from its package by dots is imported as the member of it that it is.
+    """
+    if needs_its_package(path):
+        name, root = member_name(path)
+        _require_no_clash(root)
+        sys.path.insert(0, str(root))
+        return importlib.import_module(name)
     known = sys.modules.get(path.stem)
     spec = importlib.util.find_spec(path.stem) if known is None and path.stem.isidentifier() else None
     if spec is not None and spec.origin and Path(spec.origin).resolve() == path:

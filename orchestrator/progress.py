@@ -73,6 +73,7 @@ class PlainLines(Noting):
     def __init__(self) -> None:
         self._next_s = time.monotonic() + _PLAIN_S
         self._shown = -1
+        self._said: list[str] = []
 
     def note(self, text: str) -> None:
         """One line; the run goes on when nobody reads it any more."""
@@ -86,28 +87,41 @@ class PlainLines(Noting):
             self._show(snapshot)
 
     def close(self, snapshot: Snapshot | None) -> None:
-        """The state at the end."""
-        if snapshot is not None:
+        """The state at the end, unless the last line has said it: the pace alone is no news."""
+        if snapshot is not None and _state(snapshot) != self._said:
             self._show(snapshot)
 
     def _show(self, snapshot: Snapshot) -> None:
         self.note(state_line(snapshot))
+        self._said = _state(snapshot)
         self._shown = snapshot.finished
         self._next_s = time.monotonic() + _PLAIN_S
 
 
 def state_line(snapshot: Snapshot) -> str:
     """``12/40 finished (1 pruned), 2 running, best 0.0245 (trial 7), 1.3 trials/s, ETA 22 s``."""
+    return ", ".join([*_counts(snapshot), *pace(snapshot), *_lost(snapshot)])
+
+
+def _state(snapshot: Snapshot) -> list[str]:
+    """The line without its pace, which never stands still."""
+    return [*_counts(snapshot), *_lost(snapshot)]
+
+
+def _counts(snapshot: Snapshot) -> list[str]:
     total = f"/{snapshot.total}" if snapshot.total is not None else ""
     odd = _odd_states(snapshot.states)
     parts = [f"{snapshot.finished}{total} finished{odd}", f"{len(snapshot.running)} running"]
     if snapshot.best is not None:
         parts.append(f"best {snapshot.best.value:.6g} (trial {snapshot.best.number})")
-    parts += pace(snapshot)
-    if snapshot.lost_attempts:
-        attempts = "1 attempt" if snapshot.lost_attempts == 1 else f"{snapshot.lost_attempts} attempts"
-        parts.append(f"{attempts} lost")
-    return ", ".join(parts)
+    return parts
+
+
+def _lost(snapshot: Snapshot) -> list[str]:
+    if not snapshot.lost_attempts:
+        return []
+    attempts = "1 attempt" if snapshot.lost_attempts == 1 else f"{snapshot.lost_attempts} attempts"
+    return [f"{attempts} lost"]
 
 
 def pace(snapshot: Snapshot) -> list[str]:

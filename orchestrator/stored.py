@@ -61,6 +61,7 @@ def _no_such_study(url: str, study_name: str | None, names: list[str]) -> StudyE
     if study_name is None and names:
         choose = f"choose with --study-name: {some}; or take 'last'"
         return StudyError(f"{masked(url)} holds several studies; {choose}.")
-    wanted = "study" if study_name is None else f"study '{study_name}'"
+    if study_name is None:
+        return StudyError(f"There is no study in {masked(url)}.")
     there = f"it holds {some}" if names else "it holds none"
-    return StudyError(f"There is no {wanted} in {masked(url)}; {there}.")
+    return StudyError(f"There is no study '{study_name}' in {masked(url)}; {there}.")

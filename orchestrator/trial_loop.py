@@ -36,6 +36,7 @@ _INSTALLED = (
     *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     *(f"{_HERE / room}/" for room in ("orchestrator", "bigdl")),
 )
+_PACKAGES = frozenset(("site-packages", "dist-packages"))
 _RESERVED_ATTRIBUTE_BYTES = 60_000  # Optuna's attributes are TEXT, 65,535 bytes on MySQL
 
 
@@ -219,7 +220,9 @@ def _place_of(error: BaseException) -> str:
 
 
 def _is_installed(file: str) -> bool:
-    return file.startswith((*_INSTALLED, "<"))
+    """Packages may lie outside this environment too: PYTHONPATH, a user's own, --system-site-packages."""
+    is_package = not _PACKAGES.isdisjoint(Path(file).parts)
+    return is_package or file.startswith((*_INSTALLED, "<"))
 
 
 def _checked(returned: Any, n_objectives: int, number: int) -> TrialOutcome:
@@ -232,7 +235,9 @@ def _checked(returned: Any, n_objectives: int, number: int) -> TrialOutcome:
     except (TypeError, ValueError, OverflowError):
         return _refused(number, f"the objective returned {reprlib.repr(returned)}, not a number")
     if len(numbers) != n_objectives:
-        return _refused(number, f"the objective returned {len(numbers)} values for {n_objectives} directions")
+        values_said = "1 value" if len(numbers) == 1 else f"{len(numbers)} values"
+        reason = f"the objective returned {values_said}, not {n_objectives}: one for each direction"
+        return _refused(number, reason)
     if any(math.isnan(value) for value in numbers):
         return _refused(number, "the objective returned NaN")
     return TrialOutcome(TrialState.COMPLETE, numbers, Cause.RETURNED)

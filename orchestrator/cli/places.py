@@ -53,7 +53,7 @@ def require_free(url: str, names: list[str]) -> None:
     there = sorted(set(names) & set(study_names(url)))
     if there:
         raise StudyError(
-            f"There is a study '{there[0]}' in {masked(url)} already; choose another name for this."
+            f"There is a study '{there[0]}' in {masked(url)} already; --as NEW gives this one another name."
         )
 
 

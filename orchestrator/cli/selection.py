@@ -69,9 +69,10 @@ def _range(word: str) -> range:
     from orchestrator.errors import SpecError
 
     found = _RANGE.fullmatch(word)
-    if found is None:
+    numbers = range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
+    if not numbers:  # 7-3 too
         raise SpecError(f"'{word}' names no trials; give numbers as 12 or 3-7, or 'last'.")
-    return range(int(found[1]), int(found[2] or found[1]) + 1)
+    return numbers
 
 
 def _states(text: str | None) -> tuple[TrialState, ...]:

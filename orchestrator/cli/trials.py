@@ -33,6 +33,10 @@ examples:
   nano-hpo trials --state running,waiting"""
 
 
+_NO_FAILURE = (
+    "No attempt has failed or was lost (those that were interrupted are no failures, and are not here)."
+)
+
 _ATTEMPT_KEYS = (
     *("trial", "attempt", "trial_state", "cause", "detail", "host", "rank", "slot", "cpus", "pid", "start"),
     *("end", "exit_status", "peak_rss_mib", "cpu_s", "job", "log"),
@@ -188,7 +192,7 @@ def _failures(summary: Summary, selection: Selection) -> str:
     ]
     for trial in filter(lambda trial: selection.has(trial.number), summary.unexplained()):
         rows.append((str(trial.number), "-", "fail", *"-----", _cause(trial) or "not known: it was not ours"))
-    return columns(rows) if len(rows) > 1 else "No attempt has failed or was lost."
+    return columns(rows) if len(rows) > 1 else _NO_FAILURE
 
 
 def _number(value: float | None) -> str:

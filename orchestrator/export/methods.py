@@ -38,7 +38,7 @@ _SAMPLERS = {
     "bruteforce": "exhaustive search",
 }
 _GOALS = {"MINIMIZE": "minimised", "MAXIMIZE": "maximised", "NOT_SET": "given no direction"}
-_PARTICIPLES = {"COMPLETE": "completed", "PRUNED": "pruned", "FAIL": "failed"}
+_ENDED = {"COMPLETE": "completed", "PRUNED": "were pruned", "FAIL": "failed"}
 _STILL = {"RUNNING": "running", "WAITING": "waiting"}
 
 
@@ -153,7 +153,8 @@ def _asked(spec: Mapping[str, Any]) -> str:
 
 def _trials(summary: Summary) -> str:
     counts = summary.counts
-    ended = [f"{counts[state]:,} {word}" for state, word in _PARTICIPLES.items() if counts.get(state)]
+    words = _ENDED | ({"PRUNED": "was pruned"} if counts.get("PRUNED") == 1 else {})
+    ended = [f"{counts[state]:,} {word}" for state, word in words.items() if counts.get(state)]
     still = [f"{counts[state]:,} still {word}" for state, word in _STILL.items() if counts.get(state)]
     n = how_many(len(summary.trials), "trial")
     return f"Of {n}, {_listed([*ended, *still])}." if summary.trials else "No trial was begun."
@@ -169,7 +170,8 @@ def _where(summary: Summary) -> Iterator[str]:
     widths = sorted({attempt.slot_width for attempt in attempts} - {0})
     cpus = " or ".join(map(str, widths))
     of_models = f", {_listed(models)}" if models else ""
-    each = f" with {cpus} {'CPU' if cpus == '1' else 'CPUs'} (hardware threads) each" if widths else ""
+    threads = "CPU (hardware thread)" if cpus == "1" else "CPUs (hardware threads)"
+    each = f" with {cpus} {threads} each" if widths else ""
     at_once = f"at most {how_many(_most_at_once(attempts), 'trial')} at a time"
     yield f"They ran on {how_many(len(hosts), 'host')} ({_some(hosts)}){of_models}, {at_once}{each}."
 

@@ -5,6 +5,7 @@ On clusters it is a firewall most often: the login node reaches the database, an
 
 from __future__ import annotations
 
+import shlex
 import socket
 from contextlib import suppress
 from typing import Any
@@ -31,11 +32,21 @@ def way_out(url: str, error: BaseException) -> str:
     if not isinstance(error, exc.DBAPIError) or not is_passing(error):  # as a certificate that is refused
         return ""
     cause = error.orig
-    place = _place(url) if cause is not None and _is_about_connecting(cause) else None
-    if place is None:
+    if cause is None or not _is_about_connecting(cause):
         return ""
+    place = _place(url)
+    if place is None:
+        return _start_again(url)
     host, port = place
     return f". {_what(str(cause).lower(), host, port)}{_instead(url)}"
+
+
+def _start_again(url: str) -> str:
+    """A private server that listens on a socket of this machine, and has ended."""
+    file = option_file(url)
+    if file is None or not file.with_name("server.cnf").exists():
+        return ""
+    return f". Its server does not run here: nano-hpo db start {shlex.quote(str(file.parent))}"
 
 
 def _is_about_connecting(cause: BaseException) -> bool:

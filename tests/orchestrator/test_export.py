@@ -229,6 +229,16 @@ def test_the_paragraph_says_how_a_study_was_searched(cli, storage_url):
     assert f"is that of trial {best.number} with x = " in text
 
 
+def test_the_paragraph_says_that_trials_were_pruned(tmp_path):
+    url = f"sqlite:///{tmp_path / 'p.db'}"
+    study = optuna.create_study(storage=url, study_name="p")
+    study.tell(study.ask(), 1.0)
+    study.tell(study.ask(), state=optuna.trial.TrialState.PRUNED)
+    with closing(open_database(url)) as database:
+        text = " ".join(methods(summarise(database, "p", url)).split())
+    assert "Of 2 trials, 1 completed and 1 was pruned." in text
+
+
 def test_the_paragraph_of_a_study_of_plain_optuna_guesses_nothing(storage_url):
     odd_study(storage_url)
     with closing(open_database(storage_url)) as database:

@@ -171,6 +171,7 @@ def test_trials_are_chosen_by_number_state_age_and_value(cli, ask, storage_url):
 BAD_WORDS = {
     "trials --state compelte": "there is no state 'compelte'; did you mean 'complete'?",
     "trials --top 0": "--top is 0; it must be 1 or more.",
+    "trials 7-3": "'7-3' names no trials; give numbers as 12 or 3-7, or 'last'.",
     "trials first": "'first' names no trials; give numbers as 12 or 3-7, or 'last'.",
     "trials last --top 2": "leave numbers and --top out.",
     "best --top -1": "--top is -1; it must be 1 or more.",

@@ -20,6 +20,7 @@ def too_large(trial): return 10**400
 def unspeakable(trial): raise Unspeakable
 def surrogate(trial): raise ValueError("bad \\udc80")
 def byte(trial): return b"a"
+def two(trial): return 1, 2
 def dies(trial): os._exit(0)
 def crashes(trial): os.kill(os.getpid(), 11)
 def long_attribute(trial):
@@ -52,6 +53,7 @@ def the_log(cli) -> str:
         ("unspeakable", "Unspeakable"),
         ("surrogate", "bad \\udc80"),
         ("byte", "returned b'a', not a number"),
+        ("two", "returned 2 values, not 1: one for each direction"),
     ],
 )
 def test_a_fault_of_the_objective_fails_its_trial_and_no_worker_is_lost(hostile, name, said):

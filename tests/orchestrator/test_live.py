@@ -126,6 +126,16 @@ def test_a_log_says_nothing_before_the_first_trial(capsys, monkeypatch):
     assert capsys.readouterr().err == "0/400 finished, 1 running\n"
 
 
+def test_the_end_is_said_once_in_a_log(capsys, monkeypatch):
+    view = PlainLines()
+    monkeypatch.setattr(view, "_next_s", 0.0)
+    view.refresh(snapshot(0, finished=400, rate_per_s=2.0))
+    view.close(snapshot(0, finished=400, rate_per_s=1.9))
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    view.close(snapshot(0, finished=400, lost_attempts=2))
+    assert capsys.readouterr().err.rstrip().endswith("2 attempts lost")
+
+
 def test_a_page_for_a_notebook_escapes_what_people_named():
     html = page(snapshot(40, study="<script>alert(1)</script>"), ["a <b> note"])
     assert "<script>" not in html

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from orchestrator.errors import ObjectiveError
+from orchestrator.interrupts import WorkerEnded
 from orchestrator.objective import ObjectiveRef, file_objective, pickled_objective
 from orchestrator.payload import ArrayFolder
 
@@ -65,6 +66,12 @@ def test_what_the_text_shows_to_be_wrong_is_said_at_once(tmp_path, text, functio
         file_objective(f"{path}:{function}")
 
 
+def test_a_file_named_as_a_module_is_asked_for(tmp_path):
+    path = write(tmp_path, "def objective(trial): return 1\n")
+    with pytest.raises(ObjectiveError, match=r"did you mean .*train_it\.py\?"):
+        file_objective(f"{path.with_suffix('')}:objective")
+
+
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(ObjectiveError, match="no file"):
         file_objective(f"{tmp_path}/none.py:objective")
@@ -78,12 +85,36 @@ def test_a_missing_file_is_said(tmp_path):
         ("from json import *\n", "does not define 'objective'"),
         ("objective = int('3')\n", "not callable"),
         ("import sys\ndef objective(t): return 1\nsys.exit(4)\n", "SystemExit"),
+        ("def objective(): return 1\n", r"takes \(\); name a function of one argument"),
+        ("def objective(trial, data): return 1\n", r"takes \(trial, data\)"),
+        ("from . import data\ndef objective(trial): return 1\n", r"no known parent package \(line 1\)"),
     ],
 )
 def test_what_only_importing_shows_is_one_line_with_the_place(tmp_path, text, word):
     ref = file_objective(f"{write(tmp_path, text)}:objective")
     with pytest.raises(ObjectiveError, match=word):
         ref.load()
+
+
+def test_a_worker_that_is_told_to_end_while_it_imports_does_not_blame_the_file(tmp_path):
+    text = "from orchestrator import WorkerEnded\ndef objective(t): return 1\nraise WorkerEnded\n"
+    with pytest.raises(WorkerEnded):
+        file_objective(f"{write(tmp_path, text)}:objective").load()
+
+
+def test_a_member_of_a_package_may_import_from_it_by_dots(tmp_path):
+    inner = tmp_path / "my_package" / "inner"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        write(folder, "", "__init__.py")
+    write(inner.parent, "def value(): return 13\n", "values.py")
+    path = write(inner, "def objective(t):\n    from ..values import value\n    return value()\n")
+    assert file_objective(f"{path}:objective").load()(None) == 13
+
+
+def test_an_objective_may_have_more_arguments_where_they_have_defaults(tmp_path):
+    text = "from functools import partial\ndef f(data, trial, n=1): return n\nobjective = partial(f, [])\n"
+    assert file_objective(f"{write(tmp_path, text)}:objective").load()(None) == 1
 
 
 def test_names_bound_in_branches_count(tmp_path):

@@ -161,6 +161,15 @@ def test_a_second_start_finds_the_server_and_a_stop_ends_it(db):
     assert db("status", "d").code == 1
 
 
+def test_a_verb_that_finds_the_server_ended_says_how_it_starts(db, capsys):
+    db.started("d")
+    url = db("url", "d").out.strip()
+    db("stop", "d")
+    capsys.readouterr()
+    assert main(["studies", "--storage", url]) == 2
+    assert "Its server does not run here: nano-hpo db start" in capsys.readouterr().err
+
+
 def test_a_killed_server_starts_again_with_its_data(db):
     server = db.started("d")
     url = db.url("d")

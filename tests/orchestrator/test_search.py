@@ -79,6 +79,22 @@ def test_a_failing_trial_keeps_its_cause():
     assert summary.trials[1].system_attrs[CAUSE] == "raised KeyError: 'units' (test_search.py, line 74)"
 
 
+def test_the_place_of_a_failure_is_in_ones_own_code_wherever_packages_lie(tmp_path, monkeypatch):
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "from_elsewhere.py").write_text("def fails(): raise KeyError('units')\n")
+    monkeypatch.syspath_prepend(tmp_path / "site-packages")
+
+    def objective(trial):
+        if trial.number == 1:
+            import from_elsewhere
+
+            from_elsewhere.fails()
+        return 0.0
+
+    cause = search(objective, n_trials=3, progress=False).trials[1].system_attrs[CAUSE]
+    assert "(test_search.py, line " in cause
+
+
 def test_pruned_trials_count_as_finished():
     def objective(trial):
         trial.report(trial.number, 0)

@@ -378,7 +378,7 @@ def test_a_study_that_is_there_is_not_overwritten(here, storage_url):
     for words in (("import", "f", "--storage", storage_url), ("copy", storage_url, storage_url)):
         done = here(*words)
         assert (done.code, len(done.err.splitlines())) == (2, 1)
-        assert "already" in done.err
+        assert "already; --as NEW gives" in done.err
     assert seen(storage_url) == before
 
 
