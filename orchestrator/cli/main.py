@@ -46,7 +46,7 @@ summary, plots and one HTML report."""
 
 _EPILOG = """\
 exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted, 75 out of time: the same
-command goes on
+command goes on; 141 nobody reads the output any more (| head)
 
 examples:
   nano-hpo run train.py:objective --n-trials 100 --n-parallels 4
