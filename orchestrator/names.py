@@ -1,4 +1,7 @@
-"""Names of parameters for people: stored names in; what people wrote out. Data keeps the stored names."""
+"""Names of parameters and studies for people: stored names in; what people wrote out.
+
+Data keeps the stored names.
+"""
 
 from __future__ import annotations
 
@@ -18,3 +21,8 @@ def shown_names(names: Iterable[str]) -> dict[str, str]:
     stored = list(dict.fromkeys(names))
     seen = Counter(map(shown_name, stored))
     return {name: shown_name(name) if seen[shown_name(name)] == 1 else name for name in stored}
+
+
+def on_one_line(name: str) -> str:
+    """A name as a terminal can show it: line ends and their like are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

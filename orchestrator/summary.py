@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.causes import SOUND, Cause
-from orchestrator.names import shown_names
+from orchestrator.names import on_one_line, shown_names
 from orchestrator.progress import duration
 from orchestrator.records import AttemptRecord, HostRecord, RunRecord, SlotRecord
 from orchestrator.trial_table import trial_table
@@ -185,7 +185,7 @@ def _counted(summary: Summary) -> str:
 def _lines(summary: Summary) -> Iterator[str]:
     """Study, trials, best, time and slots, in at most 80 columns where names are short."""
     states = _counted(summary)
-    yield f"Study:   {summary.study.study_name} in {summary.storage_url}"
+    yield f"Study:   {on_one_line(summary.study.study_name)} in {summary.storage_url}"
     yield f"Trials:  {len(summary.trials)} ({states})"
     yield from _best_lines(summary)
     yield from _lost_lines(summary)

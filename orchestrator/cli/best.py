@@ -120,6 +120,8 @@ def _written(params: dict[str, Any], form: str) -> str:
     import json
     import shlex
 
+    from orchestrator.study_file.text import key_text, toml_text
+
     plain = {
         name: one if isinstance(one, int | float | bool | None) else str(one) for name, one in params.items()
     }
@@ -127,11 +129,7 @@ def _written(params: dict[str, Any], form: str) -> str:
         return json.dumps(plain, indent=2, ensure_ascii=False)
     if form == "args":
         return " ".join(shlex.quote(f"--{name}={one}") for name, one in plain.items())
-    return "\n".join(f"{json.dumps(name)} = {_toml(one)}" for name, one in plain.items())
-
-
-def _toml(value: Any) -> str:
-    """TOML has no null: a choice of None is its text."""
-    import json
-
-    return json.dumps("None" if value is None else value)
+    return "\n".join(
+        f"{key_text(name)} = {toml_text('None' if one is None else one)}"  # TOML has no null
+        for name, one in plain.items()
+    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.flag_sources import ARGUMENTS, sources_of
 
 if TYPE_CHECKING:
+    from orchestrator.sources import Sources
     from orchestrator.study_file.reading import StudyFile
 
 
@@ -26,6 +28,24 @@ def effective(options: argparse.Namespace) -> argparse.Namespace:
     else:
         study = StudyFile()
     return _with(options, slurm=dict(study.slurm), sources=sources_of(options, study))
+
+
+@contextmanager
+def naming_the_file(sources: Sources) -> Iterator[None]:
+    """A value that came from the study file is refused with the file's name before the rule."""
+    from orchestrator.errors import ObjectiveError, UserError
+
+    try:
+        yield
+    except UserError as error:
+        setting = str(error).partition(" ")[0]
+        of_setting = {sources.named.get(f"{setting}{unit}") for unit in ("", "_s", "_mib")}
+        is_its_own = isinstance(error, ObjectiveError) or "file" in of_setting
+        if sources.study_file is None or not is_its_own:
+            raise
+        file, here = sources.study_file, Path.cwd()
+        shown = file.relative_to(here) if file.is_relative_to(here) else file
+        raise type(error)(f"{shown}: {error}") from None
 
 
 def _merged(options: argparse.Namespace, study: StudyFile) -> argparse.Namespace:

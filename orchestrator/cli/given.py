@@ -8,10 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from orchestrator.cli.parser import seconds
 from orchestrator.study_file.setting import Setting
 
 _Parse = Callable[[Any, Any], tuple[argparse.Namespace, list[str]]]
-_KINDS: Mapping[Any, type] = {int: int, float: float, Path: Path}  # what a flag's `type` may be
+_KINDS: Mapping[Any, type] = {
+    int: int,
+    float: float,
+    seconds: float,
+    Path: Path,
+}  # what a flag's `type` may be
 
 
 def given(parser: argparse.ArgumentParser, parse: _Parse, words: Sequence[str]) -> dict[str, Any]:
@@ -58,6 +64,7 @@ def _setting(action: argparse.Action, group: str) -> Setting:
         choices=tuple(action.choices or ()),
         repeats=isinstance(action, argparse._AppendAction),
         is_arguments=action.metavar == "KEY=VALUE",
+        is_time=action.type is seconds,
     )
 
 

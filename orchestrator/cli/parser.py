@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from orchestrator.nearest import nearest
+from orchestrator.timespan import parse_seconds
 
 BAD_INPUT = 2
 
@@ -67,6 +68,14 @@ class Parser(argparse.ArgumentParser):
         if _has_verbs(action):
             self.error(f"there is no verb '{value}'{hint or f': {all_of_them}'}")
         raise argparse.ArgumentError(action, f"'{value}' is none of {all_of_them}{hint}")
+
+
+def seconds(text: str) -> float:
+    """The ``type`` of an option that takes a length of time."""
+    try:
+        return parse_seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _has_verbs(action: argparse.Action) -> bool:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.parser import seconds
 from orchestrator.cli.shared import add_drawing, add_study
 
 if TYPE_CHECKING:
@@ -61,13 +62,10 @@ def _add_watching(parser: Any) -> None:
 
 
 def _pause(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 86_400:
+    pause_s = seconds(text)
+    if not 0 < pause_s <= 86_400:
         raise argparse.ArgumentTypeError(f"'{text}' is no time; give seconds, up to 86400")
-    return seconds
+    return pause_s
 
 
 def report(options: argparse.Namespace) -> int:

@@ -23,14 +23,15 @@ def run(options: argparse.Namespace) -> int:
     130: somebody did so, here or by ``nano-hpo stop``. 75 (EX_TEMPFAIL of sysexits.h): its time is over, and
     the same command goes on. A run whose trials all failed has failed too.
     """
-    from orchestrator.cli.effective import effective
+    from orchestrator.cli.effective import effective, naming_the_file
     from orchestrator.cli.text import print_outcome
     from orchestrator.launching import launch_run
     from orchestrator.live.choice import view_for_people
     from orchestrator.progress import Silent
 
     options = effective(options)
-    spec, objective = asked_for(options)
+    with naming_the_file(options.sources):
+        spec, objective = asked_for(options)
     view = Silent() if options.quiet else view_for_people()
     outcome = launch_run(
         spec,

@@ -9,6 +9,7 @@ from typing import Any
 from affinity.options import add_choices, add_switch
 from orchestrator.cli import given, run
 from orchestrator.cli.db import SERVER_HELP
+from orchestrator.cli.parser import seconds
 from orchestrator.cli.shared import STORAGE_HELP, add_drawing
 
 _RUN_EPILOG = """\
@@ -105,7 +106,9 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-n", "--n-trials", type=int, metavar="N", help="finished trials over all processes, exactly"
     )
-    group.add_argument("--timeout", type=float, metavar="S", help="begin no trial after so many seconds")
+    group.add_argument(
+        "--timeout", type=seconds, metavar="S", help="begin no trial after so many seconds (or 90m, 2h)"
+    )
     group.add_argument(
         "--walltime",
         default="auto",
@@ -117,7 +120,7 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--grace",
-        type=float,
+        type=seconds,
         default=30.0,
         metavar="S",
         help="seconds for running trials to finish or to checkpoint after Ctrl-C, SIGTERM or SIGUSR1, "
@@ -128,7 +131,10 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
 def _add_trials(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("trials")
     group.add_argument(
-        "--trial-timeout", type=float, metavar="S", help="end and fail a trial after so many seconds"
+        "--trial-timeout",
+        type=seconds,
+        metavar="S",
+        help="end and fail a trial after so many seconds (or 10m, 2h)",
     )
     group.add_argument(
         "--trial-memory",
@@ -169,7 +175,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--storage-patience",
-        type=float,
+        type=seconds,
         default=300.0,
         metavar="S",
         help="seconds that the database may be away before the run gives up; 0: none (default 300)",

@@ -128,13 +128,13 @@ def snapshot_of(study: str, run: RunStanding, standing: Standing | None = None) 
 
 def as_text(standing: Standing, storage: str) -> str:
     """For people."""
-    from orchestrator.names import shown_names
+    from orchestrator.names import on_one_line, shown_names
     from orchestrator.snapshot import in_words
 
     study = standing.study
     goal = ", ".join(direction.name.lower() for direction in study.directions)
     lines = [
-        f"Study:    {study.name} ({goal}) in {storage}",
+        f"Study:    {on_one_line(study.name)} ({goal}) in {storage}",
         f"Trials:   {_counted({state.name: n for state, n in study.counts.items()}) or 'none'}",
     ]
     for trial in standing.best:

@@ -11,6 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from rich.cells import cell_len
 
+from orchestrator.names import on_one_line
 from orchestrator.storage.overview import RunOverview, StudyOverview
 from orchestrator.storage.runs import FINISHED, UNENDED
 from orchestrator.storage.stored_trial import local
@@ -71,11 +72,6 @@ def _runs(some: Sequence[RunOverview], at_work: Collection[str]) -> str:
 
 def _said_state(run: RunOverview, at_work: Collection[str]) -> str:
     return "cut off" if run.state in UNENDED and run.run_id not in at_work else run.state
-
-
-def on_one_line(name: str) -> str:
-    """A name as a terminal can show it: line ends and their like are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def as_json(studies: Sequence[StudyOverview], at_work: Collection[str]) -> list[dict[str, Any]]:

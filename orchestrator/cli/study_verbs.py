@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli.at_hand import studies_at_hand
 from orchestrator.cli.deeds import Deed, deed, say, tell, telling
 from orchestrator.cli.places import made, named_url, opened, require_file, require_free, stored_study
+from orchestrator.names import on_one_line
 from orchestrator.words import how_many
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def list_studies(options: argparse.Namespace) -> int:
     """``nano-hpo studies``: creates nothing, reads a handful of grouped statements."""
-    from orchestrator.cli.study_table import as_json, on_one_line, table
+    from orchestrator.cli.study_table import as_json, table
     from orchestrator.results import dumps
     from orchestrator.storage_url import masked
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def submit(options: argparse.Namespace) -> int:
     """Check, render, submit, record, and follow if asked; nothing is written before all is checked."""
     from launchers.job_rendering import render
-    from orchestrator.cli.effective import effective
+    from orchestrator.cli.effective import effective, naming_the_file
     from orchestrator.cli.jobs import job_json
     from orchestrator.cli.run import asked_for
     from orchestrator.jobs.submission import submit_job
@@ -26,7 +26,8 @@ def submit(options: argparse.Namespace) -> int:
     words = _run_words(options)
     run_options = effective(options.parse(["run", *words]))
     job = _job(options, words, run_options)
-    spec, _ = asked_for(run_options)
+    with naming_the_file(run_options.sources):
+        spec, _ = asked_for(run_options)
     _check(options, job, run_options, spec)
     script = render(job)
     if options.dry_run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.columns import columns
+from orchestrator.cli.columns import columns, for_screen
 from orchestrator.cli.shared import add_study
 
 if TYPE_CHECKING:
@@ -107,9 +107,11 @@ def _trials_json(
 
 
 def _trials(found: Sequence[FrozenTrial], exact_s: Mapping[int, float], attempts: Mapping[int, int]) -> str:
+    from orchestrator.names import shown_names
     from orchestrator.report import duration
 
-    rows = [("trial", "state", "value", "took", "attempts", "cause of failure")]
+    names = shown_names(name for trial in found for name in trial.params)
+    rows = [("trial", "state", "value", "took", "attempts", "parameters, or cause of failure")]
     rows += [
         (
             str(trial.number),
@@ -117,11 +119,17 @@ def _trials(found: Sequence[FrozenTrial], exact_s: Mapping[int, float], attempts
             ", ".join(f"{value:.6g}" for value in trial.values or ()) or "-",
             duration(trial, exact_s.get(trial.number)),
             str(attempts.get(trial.number, 0)),
-            _cause(trial) or "",
+            _cause(trial) or _params(trial, names),
         )
         for trial in found
     ]
-    return columns(rows) if found else "There are no such trials."
+    return for_screen(columns(rows)) if found else "There are no such trials."
+
+
+def _params(trial: FrozenTrial, names: Mapping[str, str]) -> str:
+    from orchestrator.snapshot import in_words
+
+    return " ".join(f"{names[name]}={text}" for name, text in in_words(trial.params).items())
 
 
 def _said_failures(database: Database, name: str, url: str, selection: Selection, as_json: bool) -> str:

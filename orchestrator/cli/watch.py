@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.parser import seconds
 from orchestrator.cli.shared import add_study
 from orchestrator.cli.status import as_json, snapshot_of
 
@@ -34,7 +35,7 @@ def add_watch(subparsers: Any) -> None:
     )
     add_study(parser)
     parser.add_argument(
-        "--every", type=float, default=2.0, metavar="S", help="seconds between two looks (default 2)"
+        "--every", type=seconds, default=2.0, metavar="S", help="seconds between two looks (default 2)"
     )
     parser.add_argument(
         "--json",

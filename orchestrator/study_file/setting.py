@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.errors import SpecError
 from orchestrator.storage_url import masked
+from orchestrator.timespan import RULE, parse_seconds
 
 NUMBERS_TOO = ("exclude", "n_parallels", "trial_memory", "walltime")  # texts that people write as numbers
 _RULES: Mapping[type, str] = {
@@ -27,8 +28,8 @@ class Setting:
     """A setting as the command line knows it, so that file and flag take the same.
 
     ``name`` is its key in the file, ``flag`` its long name. ``repeats``: a list, of which one value may stand
-    alone. ``is_arguments``: a list of KEY=VALUE, for which a table may stand. ``example`` is how its value is
-    called in help texts.
+    alone. ``is_arguments``: a list of KEY=VALUE, for which a table may stand. ``is_time``: seconds, or a
+    text with a unit. ``example`` is how its value is called in help texts.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     repeats: bool = False
     is_arguments: bool = False
+    is_time: bool = False
 
     def value(self, given: Any) -> Any:
         """What the flag would have given. Raises ``SpecError`` for another kind of value."""
@@ -61,12 +63,20 @@ class Setting:
     def _typed(self, given: Any) -> Any:
         if self.name in NUMBERS_TOO and _is_number_or_time(given):
             return str(given)
+        if self.is_time and isinstance(given, str):
+            return self._seconds(given)
         if self.kind is float and isinstance(given, int) and not isinstance(given, bool):
             given = _as_float(given)
         wanted = str if self.kind is Path else self.kind
         if not isinstance(given, wanted) or (wanted is int and isinstance(given, bool)):
-            raise self._refused(given, _RULES[self.kind])
+            raise self._refused(given, RULE if self.is_time else _RULES[self.kind])
         return self._text(given) if isinstance(given, str) else given
+
+    def _seconds(self, given: str) -> float:
+        try:
+            return parse_seconds(given)
+        except ValueError:
+            raise self._refused(given, RULE) from None
 
     def _text(self, given: str) -> str | Path:
         if "\0" in given:

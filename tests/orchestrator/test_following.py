@@ -241,3 +241,26 @@ def test_a_run_in_a_storage_with_a_password_is_not_guessed(cli, ask, mariadb):
     assert "mysql://me:***@host/db, and its password is not kept; name the storage" in done.err
     cli.env["NANO_HPO_STORAGE"] = url
     assert "1/1 finished" in cli("status").out
+
+
+def test_trials_are_told_with_their_parameters_or_why_they_failed(cli, ask):
+    name = "two\nlines"
+    cli("run", "job.py:every_third_fails", "-n", 2, "--study-name", name, "--draw", "none", "-q")
+    header, failed, complete = ask("trials").out.splitlines()
+    assert header.split() == [
+        "trial",
+        "state",
+        "value",
+        "took",
+        "attempts",
+        "parameters,",
+        "or",
+        "cause",
+        "of",
+        "failure",
+    ]
+    assert "  raised RuntimeError: trial 0 (job.py, line " in failed
+    (trial,) = ask("trials", "1", "--json").json
+    assert complete.endswith(f"  k={trial['params']['k']}")
+    assert "Study:    two\\nlines (minimize) in " in ask("status").out
+    assert "Study:   two\\nlines in " in ask("report", "--draw", "none").out

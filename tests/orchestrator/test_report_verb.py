@@ -96,7 +96,7 @@ def test_watching_without_a_report_is_refused_in_a_line(cli: CommandLine) -> Non
 
 
 def test_a_pause_that_is_no_time_is_refused_in_a_line(cli: CommandLine) -> None:
-    for text in ("0", "-1", "nan", "inf", "soon"):
+    for text in ("0", "-1m", "nan", "inf", "2d"):
         done = cli("report", f"--watch={text}")
         assert done.code == 2
         assert done.err == (

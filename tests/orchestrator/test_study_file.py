@@ -78,8 +78,9 @@ BAD = [
     ("resume = true", "'resume' is for one launch; write it on the command line: --resume"),
     ("json = true", "--json"),
     ("help = true", "'help' is no setting"),
-    ("timeout = '60'", "timeout is '60'; it must be a number"),
-    ("timeout = true", "timeout is True; it must be a number"),
+    ("timeout = '6y'", "timeout is '6y'; it must be a number of seconds, or one with s, m, h or d"),
+    ("timeout = true", "timeout is True; it must be a number of seconds, or one with s, m, h or d"),
+    ("timeout = 01:00:00", "timeout is 01:00:00; it must be a number of seconds"),
     (f"timeout = 0x1{'0' * 300}", "more than 64 bits"),
     ("timeout = nan", "timeout is nan"),
     ("seed = 1.5", "seed is 1.5; it must be a whole number"),
@@ -680,3 +681,17 @@ def test_the_study_file_of_the_examples_is_one(monkeypatch: pytest.MonkeyPatch, 
     spec, objective = asked_for(options_of(str(example)))
     assert (spec.n_trials, spec.study_name) == (40, "digits")
     assert objective == f"{example.parent / 'digits.py'}:objective"
+
+
+def test_a_value_that_the_run_refuses_is_told_with_the_file_that_holds_it(here, desk: Path) -> None:
+    def refused(text: str, *words: object) -> str:
+        written(desk, text)
+        done = here("run", "study.toml", *words)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+        return done.err
+
+    assert refused(HEAD.replace("job.py", "gone.py")).startswith(
+        "nano-hpo: study.toml: There is no file gone.py"
+    )
+    assert refused(HEAD + "timeout = '-3m'").startswith("nano-hpo: study.toml: timeout is -180.0 s; it must")
+    assert refused(HEAD, "--n-trials", 0).startswith("nano-hpo: n_trials is 0; it must")  # it was typed
