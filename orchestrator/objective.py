@@ -17,6 +17,7 @@ from orchestrator import siblings
 from orchestrator.errors import ObjectiveError, UserError
 from orchestrator.interrupts import WorkerEnded
 from orchestrator.module_names import member_name, needs_its_package
+from orchestrator.unguarded import refuse_to_optimize
 
 if TYPE_CHECKING:
     from orchestrator.payload import ArrayFolder
@@ -196,7 +197,8 @@ def _require_no_clash(folder: Path) -> None:
 def _from_file(ref: ObjectiveRef) -> Objective:
     sys.path.insert(0, str(ref.path.parent))
     try:
-        module = _import_file(ref.path)
+        with refuse_to_optimize(ref.path):
+            module = _import_file(ref.path)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | WorkerEnded):  # somebody's wish, and no fault of the file
             raise

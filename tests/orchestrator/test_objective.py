@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import optuna
 import pytest
 
 from orchestrator.errors import ObjectiveError
@@ -115,6 +116,37 @@ def test_a_member_of_a_package_may_import_from_it_by_dots(tmp_path):
 def test_an_objective_may_have_more_arguments_where_they_have_defaults(tmp_path):
     text = "from functools import partial\ndef f(data, trial, n=1): return n\nobjective = partial(f, [])\n"
     assert file_objective(f"{write(tmp_path, text)}:objective").load()(None) == 1
+
+
+UNGUARDED = """
+import optuna
+
+def objective(trial):
+    return 1.0
+
+def main():
+    study = optuna.create_study()
+    study.optimize(objective, n_trials=1)
+
+main()
+"""
+
+
+def test_a_script_that_searches_when_it_is_imported_is_refused(tmp_path):
+    path = write(tmp_path, UNGUARDED)
+    with pytest.raises(ObjectiveError, match=r"every worker .*; put it under if __name__ == .* \(line 9\)"):
+        file_objective(str(path)).load()
+    guarded = UNGUARDED.replace("\nmain()\n", "\nif __name__ == '__main__':\n    main()\n")
+    assert file_objective(str(write(tmp_path, guarded, "guarded.py"))).load()(None) == 1.0
+    study = optuna.create_study()
+    study.optimize(lambda trial: 1.0, n_trials=1)  # outside all is as before
+    assert len(study.trials) == 1
+
+
+def test_a_module_that_the_objective_imports_may_search(tmp_path):
+    write(tmp_path, UNGUARDED, "tunes_itself.py")
+    path = write(tmp_path, "from tunes_itself import objective\n")
+    assert file_objective(str(path)).load()(None) == 1.0
 
 
 def test_names_bound_in_branches_count(tmp_path):
