@@ -23,7 +23,8 @@ WORK = """
 import statistics, sys, time, warnings
 import optuna
 from optuna import pruners
-from orchestrator import flat_pruners, open_storage
+from orchestrator import open_storage
+from orchestrator.sampling import flat_pruners
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.simplefilter("ignore")
 kind, way, url, name = sys.argv[1:]
