@@ -8,18 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from orchestrator.call_defaults import directions_of_call, storage_of_call, study_name_of_call
-from orchestrator.call_sources import call_sources
 from orchestrator.errors import RunFailed, SpecError
-from orchestrator.launching import launch_run
+from orchestrator.launching.call_defaults import directions_of_call, storage_of_call, study_name_of_call
+from orchestrator.launching.call_sources import call_sources
+from orchestrator.launching.launch_run import launch_run
+from orchestrator.launching.machine import checked_choices, most_parallels
+from orchestrator.launching.origin import Origin, origin_of, require_same
+from orchestrator.launching.run import Outcome
 from orchestrator.live.choice import view_for_people
-from orchestrator.machine import checked_choices, most_parallels
 from orchestrator.objective import Objective, file_objective, name_of
-from orchestrator.origin import Origin, origin_of, require_same
 from orchestrator.progress import Silent, View
 from orchestrator.ranks import this_rank
 from orchestrator.results import Draw
-from orchestrator.run import Outcome
 from orchestrator.server.automatic import resolved
 from orchestrator.server.choice import server_for
 from orchestrator.sources import Sources
@@ -279,7 +279,7 @@ def _fits_in_memory(spec: RunSpec, run_dir: Path | None, origin: Origin | None) 
 def _search_in_memory(
     objective: Objective, spec: RunSpec, tools: Tools, view: View, origin: Origin | None
 ) -> Summary:
-    from orchestrator.local import search_here
+    from orchestrator.launching.local import search_here
 
     if spec.resume and origin is None:
         raise SpecError(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from affinity import Choices
     from orchestrator.command.objective import CommandObjective
-    from orchestrator.run import Outcome
+    from orchestrator.launching.run import Outcome
     from orchestrator.spec import RunSpec, Walltime
 
 
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from orchestrator.cli.effective import effective, naming_the_file
     from orchestrator.cli.text import print_outcome
-    from orchestrator.launching import launch_run
+    from orchestrator.launching.launch_run import launch_run
     from orchestrator.live.choice import view_for_people
     from orchestrator.progress import Silent
 
@@ -172,7 +172,7 @@ def _size_mib(text: str | None) -> float | None:
 
 def _width(options: argparse.Namespace, choices: Choices) -> int:
     from affinity.options import width
-    from orchestrator.machine import most_parallels
+    from orchestrator.launching.machine import most_parallels
 
     return width(options.n_parallels, lambda: most_parallels(choices, os.environ, options.keep_binding))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from orchestrator.launching.run import Outcome
 from orchestrator.results import Written, dumps
-from orchestrator.run import Outcome
 from orchestrator.storage.runs import FAILED, FINISHED
 from orchestrator.summary import Summary
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from affinity import Choices
 from launchers import ALONE, JobScript
 from orchestrator.errors import ObjectiveError, StorageError
-from orchestrator.launch import Wish, plan
-from orchestrator.machine import read_share
+from orchestrator.launching.launch import Wish, plan
+from orchestrator.launching.machine import read_share
 from orchestrator.objective import file_objective
 from orchestrator.server.programs import locate
 from orchestrator.spec import RunSpec

@@ -18,7 +18,7 @@ from optuna import pruners
 from optuna.trial import TrialState, create_trial
 
 from orchestrator import open_storage
-from orchestrator.local import MEMORY
+from orchestrator.launching.local import MEMORY
 from orchestrator.sampling.flat_pruners import (
     FlatHyperbandPruner,
     FlatMedianPruner,

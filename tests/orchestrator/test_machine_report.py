@@ -15,15 +15,15 @@ import sqlalchemy as sa
 from affinity import format_list, read_allowance, read_topology
 from launchers import read_rank
 from orchestrator import Summary, search
-from orchestrator.account import Account
+from orchestrator.agent.account import Account
+from orchestrator.agent.slot_worker import SlotWorker
 from orchestrator.host import this_process
-from orchestrator.launch import Launch
-from orchestrator.machine import read_share
+from orchestrator.launching.launch import Launch
+from orchestrator.launching.machine import read_share
 from orchestrator.machine_report import planned, slot_record
 from orchestrator.paths import RunPaths
 from orchestrator.plots import figures
 from orchestrator.report import render
-from orchestrator.slot_worker import SlotWorker
 from orchestrator.spec import RunSpec
 from orchestrator.sql.database import Database
 from orchestrator.sql.opening import open_database

@@ -8,7 +8,7 @@ import pytest
 
 from launchers import Rank
 from orchestrator.errors import StorageError
-from orchestrator.launch import require_shared_storage
+from orchestrator.launching.launch import require_shared_storage
 from orchestrator.spec import RunSpec
 from orchestrator.sql import network_fs
 from orchestrator.sql.advice import warnings_about, warnings_about_file

@@ -15,11 +15,11 @@ import pytest
 
 from affinity.choices import Choices
 from launchers import Rank
-from orchestrator import joining
 from orchestrator.errors import StorageError
-from orchestrator.launch import Wish
-from orchestrator.machine import read_share
-from orchestrator.peers import Decision
+from orchestrator.launching import joining
+from orchestrator.launching.launch import Wish
+from orchestrator.launching.machine import read_share
+from orchestrator.launching.peers import Decision
 from orchestrator.spec import RunSpec
 
 

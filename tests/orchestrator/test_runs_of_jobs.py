@@ -12,7 +12,7 @@ import pytest
 
 from launchers import Job, read_job
 from orchestrator import is_rank_zero, rank
-from orchestrator.identity import identity_in
+from orchestrator.launching.identity import identity_in
 
 ONE = ("--draw", "none", "--json", "--oversubscribe")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from affinity import Binding, Slot
+from orchestrator.agent.slot_time import SlotTime
+from orchestrator.agent.slot_worker import SlotWorker
 from orchestrator.channel import Message
-from orchestrator.slot_time import SlotTime
-from orchestrator.slot_worker import SlotWorker
 
 
 class Clock:

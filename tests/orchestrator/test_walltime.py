@@ -12,10 +12,10 @@ import pytest
 
 from launchers import AllocationEnd
 from orchestrator import search
+from orchestrator.agent.forecast import USUAL, Forecast
+from orchestrator.agent.walltime import Walltime
 from orchestrator.errors import RunFailed, SpecError
-from orchestrator.forecast import USUAL, Forecast
 from orchestrator.spec import RunSpec
-from orchestrator.walltime import Walltime
 
 TRIALS = """
 import os, time

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from orchestrator import run as run_module
 from orchestrator.host import HostProcess, this_process
+from orchestrator.launching import run as run_module
 from orchestrator.run_handle import RunHandle
 from orchestrator.sql.schema import agents
 from orchestrator.watch import LONGEST_GAP_S, Watch

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from launchers import families
+from orchestrator.agent.slot_worker import SlotWorker
 from orchestrator.causes import Cause, Verdict
-from orchestrator.slot_worker import SlotWorker
 from orchestrator.spec import RunSpec
 
 _MEMORY_LOOK_S = 0.5

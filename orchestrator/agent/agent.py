@@ -13,32 +13,32 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.account import Account
+from orchestrator.agent.account import Account
+from orchestrator.agent.contact import Contact
+from orchestrator.agent.crew import Crew, News
+from orchestrator.agent.forecast import KEPT
+from orchestrator.agent.limits import Limits
+from orchestrator.agent.refill import Refill
+from orchestrator.agent.settlement import Settlement
+from orchestrator.agent.slot_worker import SlotWorker
+from orchestrator.agent.stopping import Ending, Stopping
+from orchestrator.agent.tally import Tally
+from orchestrator.agent.walltime import Walltime
+from orchestrator.agent.work_left import LOOK_S, WorkLeft
 from orchestrator.causes import Cause, Verdict
 from orchestrator.channel import Message
-from orchestrator.contact import Contact
-from orchestrator.crew import Crew, News
 from orchestrator.errors import ObjectiveError
-from orchestrator.forecast import KEPT
 from orchestrator.host import this_process
 from orchestrator.kept_folders import KeptFolders
-from orchestrator.launch import Launch
-from orchestrator.lending import is_lent
-from orchestrator.limits import Limits
+from orchestrator.launching.launch import Launch
+from orchestrator.launching.lending import is_lent
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.post_mortem import OomWatch
 from orchestrator.progress import View
-from orchestrator.refill import Refill
 from orchestrator.run_handle import RunHandle
-from orchestrator.settlement import Settlement
-from orchestrator.slot_worker import SlotWorker
 from orchestrator.snapshot import Snapshot
 from orchestrator.stop import StopRequests
-from orchestrator.stopping import Ending, Stopping
 from orchestrator.storage.runs import FAILED, FINISHED, STOPPED
-from orchestrator.tally import Tally
-from orchestrator.walltime import Walltime
-from orchestrator.work_left import LOOK_S, WorkLeft
 
 _TICK_S = 0.25
 _CATCH_S = 5.0  # between the signal that Python code can catch and the one that nothing can

@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.agent.slot_worker import SlotWorker
+from orchestrator.agent.walltime import Walltime, seconds_until
 from orchestrator.causes import Cause, Verdict
 from orchestrator.progress import View
-from orchestrator.slot_worker import SlotWorker
 from orchestrator.spec import RunSpec
 from orchestrator.stop import StopRequests
 from orchestrator.storage.runs import FINISHED, STOPPED
-from orchestrator.walltime import Walltime, seconds_until
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,18 @@ from pathlib import Path
 
 from launchers import Rank, RankError, join_world, read_job, read_rank
 from orchestrator.errors import SpecError
-from orchestrator.identity import identity_in
-from orchestrator.joining import await_rank_zero
-from orchestrator.launch import Existing, Launch, Wish, plan
-from orchestrator.machine import Share, read_share
+from orchestrator.launching.identity import identity_in
+from orchestrator.launching.joining import await_rank_zero
+from orchestrator.launching.launch import Existing, Launch, Wish, plan
+from orchestrator.launching.machine import Share, read_share
+from orchestrator.launching.origin import Origin
+from orchestrator.launching.peers import Peers
+from orchestrator.launching.run import Outcome, execute
 from orchestrator.objective import Objective, file_objective, pickled_objective
 from orchestrator.orders import LoadOrder
-from orchestrator.origin import Origin
 from orchestrator.payload import ArrayFolder, place_of_arrays
-from orchestrator.peers import Peers
 from orchestrator.progress import Silent, View
 from orchestrator.results import Draw
-from orchestrator.run import Outcome, execute
 from orchestrator.scratch.place import scratch_parent
 from orchestrator.server.automatic import attend, resolved
 from orchestrator.sources import Sources

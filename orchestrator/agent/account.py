@@ -12,10 +12,10 @@ from dataclasses import asdict
 from typing import Any
 
 from affinity import Throttling
-from orchestrator.launch import Launch
+from orchestrator.agent.slot_worker import SlotWorker
+from orchestrator.launching.launch import Launch
 from orchestrator.machine_report import machine_report
 from orchestrator.records import SlotRecord
-from orchestrator.slot_worker import SlotWorker
 
 _TELLING = 2  # looks of a worker at itself: when it begins, and when the objective has loaded its libraries
 

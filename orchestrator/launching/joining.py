@@ -10,7 +10,7 @@ from pathlib import Path
 from launchers import Rank
 from orchestrator.errors import RunDirError, StorageError
 from orchestrator.host import age_s
-from orchestrator.known_runs import (
+from orchestrator.launching.known_runs import (
     Known,
     Place,
     find_place,
@@ -19,10 +19,10 @@ from orchestrator.known_runs import (
     storage_of,
     stored_run,
 )
-from orchestrator.launch import Launch, Wish, joined, require_shared_storage
-from orchestrator.lending import is_lent
-from orchestrator.machine import Share
-from orchestrator.peers import Decision
+from orchestrator.launching.launch import Launch, Wish, joined, require_shared_storage
+from orchestrator.launching.lending import is_lent
+from orchestrator.launching.machine import Share
+from orchestrator.launching.peers import Decision
 from orchestrator.scratch.study_file import at_work
 from orchestrator.spec import RunSpec
 from orchestrator.storage.runs import FINISHED, StoredRun

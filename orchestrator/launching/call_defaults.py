@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from orchestrator.command.objective import CommandObjective
 from orchestrator.errors import SpecError
+from orchestrator.launching.origin import Origin
 from orchestrator.objective import Objective, name_of
-from orchestrator.origin import Origin
 from orchestrator.spec import default_study_name
 from orchestrator.storage_url import chosen_url
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from affinity import Binding, Slot
 from launchers import Warden
+from orchestrator.agent.slot_worker import SlotWorker
 from orchestrator.causes import Verdict
 from orchestrator.channel import Message
 from orchestrator.orders import LoadOrder
-from orchestrator.slot_worker import SlotWorker
 from orchestrator.stop import StopRequests
 from orchestrator.ulimits import require_room
 

@@ -1,6 +1,6 @@
 """From settings to a plan: which directory, which storage, a new run or one to go on with.
 
-``plan`` only looks: whatever is wrong is found before anything is written. ``orchestrator.begin`` writes.
+``plan`` only looks: whatever is wrong is found before anything is written. ``begin`` writes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Literal
 
 from launchers import Rank
 from orchestrator.errors import RunDirError, StorageError, StudyError
-from orchestrator.identity import JobIdentity
-from orchestrator.known_runs import (
+from orchestrator.launching.identity import JobIdentity
+from orchestrator.launching.known_runs import (
     Known,
     Place,
     find_place,
@@ -24,8 +24,8 @@ from orchestrator.known_runs import (
     storage_of,
     with_id,
 )
-from orchestrator.machine import Share
-from orchestrator.origin import Origin
+from orchestrator.launching.machine import Share
+from orchestrator.launching.origin import Origin
 from orchestrator.paths import RUN_DIR, RunPaths, next_run
 from orchestrator.scratch.study_file import home_of
 from orchestrator.server.automatic import resolved
@@ -92,7 +92,7 @@ class Launch:
 def plan(spec: RunSpec, rank: Rank, share: Share, wish: Wish) -> Launch:
     """Decide what rank 0 does. Reads the run directory and the database; creates nothing.
 
-    The other ranks wait for what comes of it (``orchestrator.joining``). Raises ``UserError`` in one line.
+    The other ranks wait for what comes of it (``joining``). Raises ``UserError`` in one line.
     """
     require_shared_storage(spec, rank)
     place = find_place(spec, wish.run_dir)

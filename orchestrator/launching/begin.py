@@ -14,10 +14,10 @@ from orchestrator.carry.reading import StudySource
 from orchestrator.carry.writing import land_study
 from orchestrator.errors import StudyError
 from orchestrator.host import this_process
-from orchestrator.known_runs import require_same_settings
-from orchestrator.launch import RESUME, Launch
+from orchestrator.launching.known_runs import require_same_settings
+from orchestrator.launching.launch import RESUME, Launch
+from orchestrator.launching.origin import Origin, name_now
 from orchestrator.machine_report import planned
-from orchestrator.origin import Origin, name_now
 from orchestrator.paths import write_whole
 from orchestrator.run_handle import RunHandle
 from orchestrator.scratch.study_file import home_of

@@ -15,7 +15,7 @@ from contextlib import suppress
 from sqlalchemy.exc import DBAPIError
 
 from launchers import Rank
-from orchestrator.launch import Launch
+from orchestrator.launching.launch import Launch
 from orchestrator.relay.lend import N_CONNECTIONS, lend_to_other_machines, lend_to_this_machine
 from orchestrator.relay.need import connections_wanted, needs_relay, room
 from orchestrator.relay.relay import Relay

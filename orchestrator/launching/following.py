@@ -10,18 +10,18 @@ from dataclasses import replace
 from typing import Any
 
 from affinity import format_list
-from orchestrator.own_slot import OwnSlot
+from orchestrator.agent.running_trial import RunningTrial
+from orchestrator.agent.slot_time import SlotTime
+from orchestrator.agent.tally import Tally
+from orchestrator.agent.walltime import Walltime, seconds_until
+from orchestrator.launching.own_slot import OwnSlot
 from orchestrator.progress import View
 from orchestrator.records import SlotRecord
-from orchestrator.running_trial import RunningTrial
-from orchestrator.slot_time import SlotTime
 from orchestrator.snapshot import BusySlot, Snapshot, in_words
 from orchestrator.spec import RunSpec
 from orchestrator.stop import StopRequests
 from orchestrator.storage.claims import Claim
-from orchestrator.tally import Tally
 from orchestrator.trial_loop import TrialOutcome
-from orchestrator.walltime import Walltime, seconds_until
 
 
 class Following:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.agent.running_trial import RunningTrial
+from orchestrator.agent.slot_worker import SlotWorker
+from orchestrator.agent.tally import Tally
 from orchestrator.causes import Cause, Verdict
-from orchestrator.launch import Launch
+from orchestrator.launching.launch import Launch
 from orchestrator.post_mortem import OomWatch, cause_of_death
 from orchestrator.progress import View
 from orchestrator.run_handle import RunHandle
-from orchestrator.running_trial import RunningTrial
-from orchestrator.slot_worker import SlotWorker
 from orchestrator.storage.attempts import Loss, OpenAttempt
-from orchestrator.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from launchers import AllocationEnd, EndWatch
-from orchestrator.forecast import USUAL, Forecast
+from orchestrator.agent.forecast import USUAL, Forecast
 from orchestrator.progress import duration
 from orchestrator.spec import RunSpec
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import RunDirError, StudyError
-from orchestrator.identity import JobIdentity
-from orchestrator.origin import Origin
+from orchestrator.launching.identity import JobIdentity
+from orchestrator.launching.origin import Origin
 from orchestrator.paths import RUN_DIR, RunPaths, next_run, numbered_runs, study_folder
 from orchestrator.scratch.study_file import at_work
 from orchestrator.server.automatic import resolved

@@ -13,14 +13,14 @@ from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.account import Account
+from orchestrator.agent.account import Account
+from orchestrator.agent.running_trial import RunningTrial
+from orchestrator.agent.slot_worker import SlotWorker
+from orchestrator.agent.stopping import Stopping
+from orchestrator.agent.tally import Tally
 from orchestrator.progress import View
 from orchestrator.run_handle import RunHandle
-from orchestrator.running_trial import RunningTrial
-from orchestrator.slot_worker import SlotWorker
 from orchestrator.sql.failures import is_passing, said
-from orchestrator.stopping import Stopping
-from orchestrator.tally import Tally
 
 _BEAT_S = 5.0
 _HANG_S = 2.0  # later than its beat: then the database has hung

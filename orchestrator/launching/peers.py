@@ -14,7 +14,7 @@ from typing import Any
 
 from launchers import LauncherError, World
 from orchestrator.errors import RunDirError, StudyError, UserError
-from orchestrator.launch import Launch
+from orchestrator.launching.launch import Launch
 from orchestrator.paths import RunPaths
 from orchestrator.scratch.study_file import home_of
 from orchestrator.spec import RunSpec

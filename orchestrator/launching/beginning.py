@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import IO
 
 from orchestrator.errors import RunDirError
-from orchestrator.launch import Launch
+from orchestrator.launching.launch import Launch
 from orchestrator.paths import RunPaths
 
 _PATIENCE_S = 600.0

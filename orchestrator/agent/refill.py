@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from launchers import SpawnError
-from orchestrator.crew import Crew
+from orchestrator.agent.crew import Crew
+from orchestrator.agent.work_left import WorkLeft
 from orchestrator.errors import ObjectiveError
 from orchestrator.objective import ObjectiveRef
-from orchestrator.work_left import WorkLeft
 
 _MAX_DEATHS = 8  # of the workers of one slot in a row, with no trial finished between
 _MAX_LOADS = 2  # deaths of a worker that loads the objective before the run begins

@@ -12,15 +12,15 @@ from dataclasses import asdict
 
 import optuna
 
-from orchestrator.begin import new_study, seed_of
 from orchestrator.causes import Cause
 from orchestrator.errors import RunFailed
-from orchestrator.following import Following
 from orchestrator.host import this_process
+from orchestrator.launching.begin import new_study, seed_of
+from orchestrator.launching.following import Following
+from orchestrator.launching.origin import MEMORY, Origin
+from orchestrator.launching.own_slot import OwnSlot
 from orchestrator.objective import Objective
 from orchestrator.orders import WorkOrder
-from orchestrator.origin import MEMORY, Origin
-from orchestrator.own_slot import OwnSlot
 from orchestrator.progress import View
 from orchestrator.run_handle import RunHandle
 from orchestrator.run_study import open_run_study

@@ -10,13 +10,14 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError
 
 from launchers import Rank
-from orchestrator.agent import Agent
-from orchestrator.begin import begin
-from orchestrator.beginning import Beginning, settle
+from orchestrator.agent.agent import Agent
+from orchestrator.agent.stopping import Ending
 from orchestrator.errors import RunFailed
 from orchestrator.kept_folders import remove_spare_folders
-from orchestrator.launch import Launch
-from orchestrator.lending import Lending
+from orchestrator.launching.begin import begin
+from orchestrator.launching.beginning import Beginning, settle
+from orchestrator.launching.launch import Launch
+from orchestrator.launching.lending import Lending
 from orchestrator.orders import LoadOrder
 from orchestrator.paths import RunPaths
 from orchestrator.progress import View
@@ -28,7 +29,6 @@ from orchestrator.sql.database import Database
 from orchestrator.sql.failures import is_passing, said
 from orchestrator.sql.opening import open_database
 from orchestrator.stop import StopRequests
-from orchestrator.stopping import Ending
 from orchestrator.storage.runs import FINISHED, UNENDED
 from orchestrator.storage_url import masked, relay_file, sqlite_url
 from orchestrator.summarise import summarise

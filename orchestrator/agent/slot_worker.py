@@ -20,15 +20,15 @@ from launchers import (
     start_worker,
     worker_environment,
 )
+from orchestrator.agent.running_trial import RunningTrial
+from orchestrator.agent.slot_time import SlotTime
+from orchestrator.agent.worker_usage import WorkerUsage
 from orchestrator.causes import Verdict
 from orchestrator.channel import Channel, Message, open_wire
 from orchestrator.machine_report import promised
 from orchestrator.orders import LoadOrder, WorkOrder
 from orchestrator.records import PoolRecord, SlotRecord
-from orchestrator.running_trial import RunningTrial
-from orchestrator.slot_time import SlotTime
 from orchestrator.snapshot import BusySlot
-from orchestrator.worker_usage import WorkerUsage
 
 MODULE = "orchestrator.worker"
 _SOON = 2  # deaths in a row after which a new worker starts at once
