@@ -11,8 +11,9 @@ import pytest
 
 from affinity import Allowance, Choices, Topology, parse_list, synthetic_topology, unrestricted
 from launchers import Rank
+from orchestrator import search
 from orchestrator.errors import SpecError
-from orchestrator.launching import machine, search
+from orchestrator.launching import machine
 from orchestrator.spec import RunSpec
 
 CORES = len(os.sched_getaffinity(0))
