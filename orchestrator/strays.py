@@ -26,7 +26,10 @@ _TRACKERS = (  # of Python's and joblib's shared resources: they serve the proce
     ("joblib.externals.loky.backend.resource_tracker", "_resource_tracker", "_pid"),
     ("loky.backend.resource_tracker", "_resource_tracker", "_pid"),
 )
-_POOL = b"loky"  # in the command line of joblib's pool, which the next trial takes up
+_SERVANTS = (  # words in the command lines of what serves the process, and the next trial too
+    b"loky",  # joblib's pool
+    b"\0--singleton",  # Open MPI's daemon of a process that no launcher started: it would die with it
+)
 _POOLS = (  # of processes that the next trial takes up as well, while somebody holds them
     ("multiprocessing.pool", "Pool", "_pool"),
     ("concurrent.futures.process", "ProcessPoolExecutor", "_processes"),
@@ -37,7 +40,7 @@ class Strays:
     """Ends what trials have left running; what was there before the first trial stays.
 
     Pools of processes that are kept for the next trial (joblib's, ``multiprocessing``'s, those of
-    ``concurrent.futures``) stay too: they go with this process.
+    ``concurrent.futures``) stay too, and so does the daemon of an MPI: they go with this process.
     """
 
     def __init__(self) -> None:
@@ -62,7 +65,7 @@ class Strays:
     def _found(self) -> list[int]:
         """Without zombies, which are laid to rest on the way."""
         kept = self._kept | set(_trackers())
-        others = [pid for pid in descendants(os.getpid()) if pid not in kept and not _is_pool(pid)]
+        others = [pid for pid in descendants(os.getpid()) if pid not in kept and not _serves_us(pid)]
         running = [pid for pid in others if not _is_over(pid)]
         pooled = set(_in_pools()) if running else set()
         return [pid for pid in running if pid not in pooled]
@@ -104,11 +107,12 @@ def _in_pools() -> Iterator[int | None]:
                 yield from [process.pid for process in list(values)]
 
 
-def _is_pool(pid: int) -> bool:
+def _serves_us(pid: int) -> bool:
     try:
-        return _POOL in Path(f"/proc/{pid}/cmdline").read_bytes()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+    return any(word in command for word in _SERVANTS)
 
 
 def _is_over(pid: int) -> bool:

@@ -48,8 +48,13 @@ assert strays.end() == 0
             "child.is_alive()",
             "1 True False",
         ),
+        (
+            "import psutil; from mpi4py import MPI",  # Open MPI 4 starts a daemon for a process on its own
+            "all(child.status() != 'zombie' for child in psutil.Process().children())",
+            "0 True True",
+        ),
     ],
-    ids=["nothing", "child", "orphans", "daemon", "stubborn", "tracker", "multiprocessing"],
+    ids=["nothing", "child", "orphans", "daemon", "stubborn", "tracker", "multiprocessing", "MPI"],
 )
 def test_what_a_trial_has_left_is_ended(trial: str, alive: str, expected: str, tmp_path) -> None:
     program = tmp_path / "program.py"
