@@ -70,13 +70,6 @@ def promised(slot: Slot, rank: int, host: str) -> SlotRecord:
         cpus=format_list(slot.pus),
         numa_nodes=slot.numa_nodes,
         threads=slot.threads,
-        got_cpus=None,
-        got_pools=(),
-        problems=(),
-        n_trials=0,
-        n_lost=0,
-        busy_s=0.0,
-        alive_s=0.0,
     )
 
 

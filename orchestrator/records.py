@@ -96,7 +96,7 @@ class PoolRecord:
 
 @dataclass(frozen=True, slots=True)
 class SlotRecord:
-    """What one slot was promised, what its worker really got, and how busy it was."""
+    """What one slot was promised, what its worker really got, and how busy it was: at first nothing."""
 
     rank: int
     host: str
@@ -104,14 +104,14 @@ class SlotRecord:
     cpus: str  # planned PUs, "0-3"
     numa_nodes: tuple[int, ...]
     threads: int  # planned threads of each pool
-    got_cpus: str | None  # mask read back from all threads of the worker; None: the worker never said
-    got_pools: tuple[PoolRecord, ...]
-    problems: tuple[str, ...]  # plan and reality differ: one line each
-    n_trials: int  # finished attempts
-    n_lost: int  # attempts that died with their worker or were released
-    busy_s: float  # inside objectives of finished attempts, less what they waited for the database;
+    got_cpus: str | None = None  # mask read back from all threads of the worker; None: the worker never said
+    got_pools: tuple[PoolRecord, ...] = ()
+    problems: tuple[str, ...] = ()  # plan and reality differ: one line each
+    n_trials: int = 0  # finished attempts
+    n_lost: int = 0  # attempts that died with their worker or were released
+    busy_s: float = 0.0  # inside objectives of finished attempts, less what they waited for the database;
     # while its agent is at work, of running ones as well
-    alive_s: float  # from the start of the slot's first worker to the end of its last
+    alive_s: float = 0.0  # from the start of the slot's first worker to the end of its last
     job: str | None = None  # of Slurm, in which it was
     got_memory_mib: Mapping[str, float] = field(default_factory=dict)  # private memory by NUMA node, a part
     starting_s: float | None = None  # of workers until their first trial; None: nobody has measured

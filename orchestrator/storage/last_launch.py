@@ -121,13 +121,6 @@ def _of_attempt(attempt: AttemptRecord) -> SlotRecord:
         cpus=attempt.cpus,
         numa_nodes=(),
         threads=0,
-        got_cpus=None,
-        got_pools=(),
-        problems=(),
-        n_trials=0,
-        n_lost=0,
-        busy_s=0.0,
-        alive_s=0.0,
         job=attempt.job,
     )
 
