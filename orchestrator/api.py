@@ -12,10 +12,10 @@ from orchestrator.errors import RunFailed, SpecError
 from orchestrator.launching.call_defaults import directions_of_call, storage_of_call, study_name_of_call
 from orchestrator.launching.call_sources import call_sources
 from orchestrator.launching.launch_run import launch_run
-from orchestrator.launching.machine import checked_choices, most_parallels
 from orchestrator.launching.origin import Origin, origin_of, require_same
 from orchestrator.launching.run import Outcome
 from orchestrator.live.choice import view_for_people
+from orchestrator.machine import checked_choices, most_parallels
 from orchestrator.objective import Objective, file_objective, name_of
 from orchestrator.progress import Silent, View
 from orchestrator.ranks import this_rank

@@ -20,7 +20,7 @@ from affinity import (
     thread_variables,
     unpack_topology,
 )
-from orchestrator.launching.machine import Share
+from orchestrator.machine import Share
 from orchestrator.records import HostRecord, PoolRecord, SlotRecord
 from orchestrator.versions import versions_at_work
 

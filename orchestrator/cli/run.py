@@ -172,7 +172,7 @@ def _size_mib(text: str | None) -> float | None:
 
 def _width(options: argparse.Namespace, choices: Choices) -> int:
     from affinity.options import width
-    from orchestrator.launching.machine import most_parallels
+    from orchestrator.machine import most_parallels
 
     return width(options.n_parallels, lambda: most_parallels(choices, os.environ, options.keep_binding))
 

@@ -17,7 +17,7 @@ from affinity import Choices
 from launchers import ALONE, JobScript
 from orchestrator.errors import ObjectiveError, StorageError
 from orchestrator.launching.launch import Wish, plan
-from orchestrator.launching.machine import read_share
+from orchestrator.machine import read_share
 from orchestrator.objective import file_objective
 from orchestrator.server.programs import locate
 from orchestrator.spec import RunSpec

@@ -21,8 +21,8 @@ from orchestrator.launching.known_runs import (
 )
 from orchestrator.launching.launch import Launch, Wish, joined, require_shared_storage
 from orchestrator.launching.lending import is_lent
-from orchestrator.launching.machine import Share
 from orchestrator.launching.peers import Decision
+from orchestrator.machine import Share
 from orchestrator.scratch.study_file import at_work
 from orchestrator.spec import RunSpec
 from orchestrator.storage.runs import FINISHED, StoredRun

@@ -24,8 +24,8 @@ from orchestrator.launching.known_runs import (
     storage_of,
     with_id,
 )
-from orchestrator.launching.machine import Share
 from orchestrator.launching.origin import Origin
+from orchestrator.machine import Share
 from orchestrator.paths import RUN_DIR, RunPaths, next_run
 from orchestrator.scratch.study_file import home_of
 from orchestrator.server.automatic import resolved

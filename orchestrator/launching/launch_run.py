@@ -16,10 +16,10 @@ from orchestrator.errors import SpecError
 from orchestrator.launching.identity import identity_in
 from orchestrator.launching.joining import await_rank_zero
 from orchestrator.launching.launch import Existing, Launch, Wish, plan
-from orchestrator.launching.machine import Share, read_share
 from orchestrator.launching.origin import Origin
 from orchestrator.launching.peers import Peers
 from orchestrator.launching.run import Outcome, execute
+from orchestrator.machine import Share, read_share
 from orchestrator.objective import Objective, file_objective, pickled_objective
 from orchestrator.orders import LoadOrder
 from orchestrator.payload import ArrayFolder, place_of_arrays

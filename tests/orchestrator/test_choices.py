@@ -11,9 +11,8 @@ import pytest
 
 from affinity import Allowance, Choices, Topology, parse_list, synthetic_topology, unrestricted
 from launchers import Rank
-from orchestrator import search
+from orchestrator import machine, search
 from orchestrator.errors import SpecError
-from orchestrator.launching import machine
 from orchestrator.spec import RunSpec
 
 CORES = len(os.sched_getaffinity(0))
@@ -253,7 +252,7 @@ def test_a_rank_alone_on_such_a_system_has_slots_and_a_line():
         MAC
         + """
 from launchers import ALONE
-from orchestrator.launching.machine import read_share
+from orchestrator.machine import read_share
 from orchestrator.spec import RunSpec
 share = read_share(RunSpec("f", "s", n_trials=1), ALONE, {})
 print(len(share.slots), share.slots[0].threads == len(share.topology.cores), len(share.notes))

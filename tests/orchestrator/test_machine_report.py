@@ -19,7 +19,7 @@ from orchestrator.agent.account import Account
 from orchestrator.agent.slot_worker import SlotWorker
 from orchestrator.host import this_process
 from orchestrator.launching.launch import Launch
-from orchestrator.launching.machine import read_share
+from orchestrator.machine import read_share
 from orchestrator.machine_report import planned, slot_record
 from orchestrator.paths import RunPaths
 from orchestrator.plots import figures

@@ -18,8 +18,8 @@ from launchers import Rank
 from orchestrator.errors import StorageError
 from orchestrator.launching import joining
 from orchestrator.launching.launch import Wish
-from orchestrator.launching.machine import read_share
 from orchestrator.launching.peers import Decision
+from orchestrator.machine import read_share
 from orchestrator.spec import RunSpec
 
 

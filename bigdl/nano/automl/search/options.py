@@ -75,7 +75,7 @@ class SearchOptions:
     @property
     def needs_processes(self) -> bool:
         """Whether the trials cannot run in the caller's own process, whatever ``n_parallels`` is."""
-        from orchestrator.launching.machine import checked_choices
+        from orchestrator.machine import checked_choices
 
         limits = (self.trial_timeout, self.trial_memory, self.trials_per_worker)
         is_limited = self.isolate or any(limit is not None for limit in limits)
@@ -192,6 +192,6 @@ def _is_more_than_cores(n_parallels: Any) -> bool:
 
     So is the number of ranks on this node, which have a process each at least.
     """
-    from orchestrator.launching.machine import is_too_wide
+    from orchestrator.machine import is_too_wide
 
     return is_too_wide(n_parallels if isinstance(n_parallels, int) else 1, os.environ)
